@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+const common = { environment: 'node', pool: 'forks' as const, maxWorkers: 2, testTimeout: 120_000 };
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { ...common, name: 'unit', include: ['test/unit/**/*.test.ts'] } },
+      { test: { ...common, name: 'golden', include: ['test/golden/**/*.test.ts'] } },
+    ],
+  },
+});
