@@ -1,0 +1,104 @@
+// Owns the way from a graph to ONNX bytes, through the generated bindings of the official schema.
+
+import { create, toBinary } from '@bufbuild/protobuf';
+import { ShapeError } from '../errors.ts';
+import { CONTRIB_DOMAIN, Emitter, ONNX_TYPES } from './emitter.ts';
+import type { Graph, Value } from './graph.ts';
+import {
+  GraphProtoSchema,
+  ModelProtoSchema,
+  NodeProtoSchema,
+  OperatorSetIdProtoSchema,
+  ValueInfoProtoSchema,
+} from './onnx-pb/onnx_pb.js';
+import type { ValueInfoProto } from './onnx-pb/onnx_pb.js';
+import type { Tensor } from './tensor.ts';
+
+/** Operator set of ai.onnx; the newest whose every operator we use has f32 and f64 CPU kernels. */
+const OPSET_VERSION = 20n;
+/** ONNX IR version that goes with the operator set (ONNX release notes 1.15). */
+const IR_VERSION = 9n;
+
+function valueInfo(name: string, value: Value): ValueInfoProto {
+  const dim = value.shape.map((d) => ({
+    value:
+      typeof d === 'number'
+        ? { case: 'dimValue' as const, value: BigInt(d) }
+        : { case: 'dimParam' as const, value: d.toString() },
+  }));
+  return create(ValueInfoProtoSchema, {
+    name,
+    type: {
+      value: { case: 'tensorType', value: { elemType: ONNX_TYPES[value.dtype], shape: { dim } } },
+    },
+  });
+}
+
+/** Values an output depends on, in construction order (which is a topological order). */
+function reachable(outputs: Iterable<Value>): Value[] {
+  const seen = new Map<number, Value>();
+  const stack = [...outputs];
+  for (let value = stack.pop(); value; value = stack.pop()) {
+    if (seen.has(value.id)) continue;
+    seen.set(value.id, value);
+    stack.push(...value.operation.inputs);
+  }
+  return [...seen.values()].sort((a, b) => a.id - b.id);
+}
+
+/**
+ * Encodes a graph as an ONNX ModelProto. Inputs named in `weights` become initializers (packed
+ * once, right for inference); all others stay inputs (right for what training updates).
+ */
+export function encodeGraph(
+  graph: Graph,
+  weights: ReadonlyMap<string, Tensor> = new Map(),
+): Uint8Array {
+  if (graph.outputs.size === 0) throw new ShapeError({ what: 'the graph has no outputs' });
+  const emitter = new Emitter(graph.symbolSources);
+  const names = new Map<number, string>();
+  const inputs: ValueInfoProto[] = [];
+  for (const [name, value] of graph.inputs) {
+    names.set(value.id, name);
+    const weight = weights.get(name);
+    if (weight) emitter.initializer(weight, name);
+    else inputs.push(valueInfo(name, value));
+  }
+  for (const value of reachable(graph.outputs.values())) {
+    if (names.has(value.id)) continue;
+    const operands = value.operation.inputs.map((v) => names.get(v.id) as string);
+    names.set(value.id, value.operation.emit(emitter, operands));
+  }
+  const renamed = new Map<string, string>();
+  const outputs: ValueInfoProto[] = [];
+  const produced = new Set(emitter.nodes.flatMap((n) => n.output));
+  for (const [name, value] of graph.outputs) {
+    const internal = names.get(value.id) as string;
+    if (produced.has(internal) && !renamed.has(internal)) renamed.set(internal, name);
+    else
+      emitter.nodes.push(
+        create(NodeProtoSchema, { opType: 'Identity', input: [internal], output: [name] }),
+      );
+    outputs.push(valueInfo(name, value));
+  }
+  for (const node of emitter.nodes) {
+    node.input = node.input.map((n) => renamed.get(n) ?? n);
+    node.output = node.output.map((n) => renamed.get(n) ?? n);
+  }
+  const model = create(ModelProtoSchema, {
+    irVersion: IR_VERSION,
+    producerName: 'gapvl',
+    opsetImport: [
+      create(OperatorSetIdProtoSchema, { domain: '', version: OPSET_VERSION }),
+      create(OperatorSetIdProtoSchema, { domain: CONTRIB_DOMAIN, version: 1n }),
+    ],
+    graph: create(GraphProtoSchema, {
+      name: 'gapvl',
+      node: emitter.nodes,
+      initializer: emitter.initializers,
+      input: inputs,
+      output: outputs,
+    }),
+  });
+  return toBinary(ModelProtoSchema, model);
+}
