@@ -1,5 +1,6 @@
 // Owns the header of the safetensors format, as pure bytes; safetensors.ts puts files around it.
 import { CheckpointError } from '../errors.ts';
+import { isObject, parseJsonObject, show } from './strict-json.ts';
 import { ELEMENT_SIZES, showDims, type DType } from './tensor.ts';
 
 /** Source: safetensors format, the longest header a reader accepts. */
@@ -90,54 +91,11 @@ export function parseHeader(
   let metadata: ReadonlyMap<string, string> = new Map();
   for (const [name, value] of Object.entries(root)) {
     if (name === METADATA_KEY) metadata = parseMetadata(value, place);
-    else entries.push([name, parseInfo(value, `Tensor ${show(name)} of ${place}`)]);
+    else entries.push([name, parseInfo(value, `${show(name)} of ${place}`)]);
   }
   entries.sort(([, left], [, right]) => left.begin - right.begin || left.end - right.end);
   checkCover(entries, dataBytes, place);
   return { tensors: new Map(entries), metadata };
-}
-
-/**
- * The JSON object in UTF-8 bytes, with every key once at every level.
- * @param place - how messages call the text; also used for the index of sharded checkpoints.
- * @throws CheckpointError on bad UTF-8, bad JSON, another JSON value, or a duplicate key.
- */
-export function parseJsonObject(bytes: Uint8Array, place: string): Record<string, unknown> {
-  let text: string;
-  let root: unknown;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-    root = JSON.parse(text);
-  } catch (error) {
-    throw new CheckpointError({ what: `${place} is not JSON in UTF-8`, fix: FIX }, error);
-  }
-  if (!isObject(root)) {
-    throw new CheckpointError({
-      what: `${place} is not a JSON object`,
-      got: show(root),
-      fix: FIX,
-    });
-  }
-  const duplicate = findDuplicateKey(text);
-  if (duplicate !== undefined) {
-    throw new CheckpointError({
-      what: `${place} has a key twice`,
-      got: show(duplicate),
-      fix: FIX,
-    });
-  }
-  return root;
-}
-
-/** Whether a JSON value is an object (no array, no null). */
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-/** A JSON value as short text for messages. */
-export function show(value: unknown): string {
-  const text = value === undefined ? 'nothing' : JSON.stringify(value);
-  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 
 function parseMetadata(value: unknown, place: string): ReadonlyMap<string, string> {
@@ -153,7 +111,8 @@ function parseMetadata(value: unknown, place: string): ReadonlyMap<string, strin
   return result;
 }
 
-function parseInfo(value: unknown, what: string): TensorInfo {
+function parseInfo(value: unknown, label: string): TensorInfo {
+  const what = `Tensor ${label}`;
   if (!isObject(value)) {
     throw new CheckpointError({ what: `${what} is not described`, got: show(value), fix: FIX });
   }
@@ -167,8 +126,8 @@ function parseInfo(value: unknown, what: string): TensorInfo {
       fix: 'store it in one of these dtypes',
     });
   }
-  const dims = parseNumbers(shape, `Shape of ${what}`);
-  const [begin, end, ...more] = parseNumbers(offsets, `data_offsets of ${what}`);
+  const dims = parseNumbers(shape, `Shape of tensor ${label}`);
+  const [begin, end, ...more] = parseNumbers(offsets, `data_offsets of tensor ${label}`);
   if (begin === undefined || end === undefined || more.length > 0 || begin > end) {
     throw new CheckpointError({
       what: `data_offsets of ${what} cannot be used`,
@@ -177,9 +136,8 @@ function parseInfo(value: unknown, what: string): TensorInfo {
       fix: FIX,
     });
   }
-  // Past 2^53 the product rounds, but it never comes back to the length of a range in a file.
-  const expected = dims.reduce((product, dim) => product * dim, ELEMENT_SIZES[dtype]);
-  if (!Number.isSafeInteger(expected) || end - begin !== expected) {
+  const expected = byteLength(dtype, dims);
+  if (end - begin !== expected) {
     throw new CheckpointError({
       what: `${what} does not fill its bytes`,
       got: `${String(end - begin)} bytes`,
@@ -188,6 +146,16 @@ function parseInfo(value: unknown, what: string): TensorInfo {
     });
   }
   return { dtype, dims, begin, end };
+}
+
+/** Bytes of a tensor; NaN once a partial product leaves the safe integers, as a zero may follow. */
+function byteLength(dtype: DType, dims: readonly number[]): number {
+  let product = ELEMENT_SIZES[dtype];
+  for (const dim of dims) {
+    product *= dim;
+    if (!Number.isSafeInteger(product)) return NaN;
+  }
+  return product;
 }
 
 function parseNumbers(value: unknown, what: string): number[] {
@@ -232,28 +200,6 @@ function checkCover(
   });
 }
 
-/** The first key found twice in one object of a text that is valid JSON; JSON.parse hides them. */
-function findDuplicateKey(json: string): string | undefined {
-  const scopes: Set<string>[] = [];
-  for (let i = 0; i < json.length; i++) {
-    const char = json[i];
-    if (char === '{') scopes.push(new Set());
-    else if (char === '}') scopes.pop();
-    else if (char === '"') {
-      const start = i++;
-      while (json[i] !== '"') i += json[i] === '\\' ? 2 : 1;
-      let next = i + 1;
-      while (/\s/.test(json.charAt(next))) next++;
-      if (json[next] !== ':') continue;
-      const key = String(JSON.parse(json.slice(start, i + 1)));
-      const scope = scopes.at(-1);
-      if (scope?.has(key) === true) return key;
-      scope?.add(key);
-    }
-  }
-  return undefined;
-}
-
 /** What a header says about a tensor to be written. */
 interface Description {
   readonly dtype: DType;
@@ -294,7 +240,7 @@ export function encodeHeader(
         fix: 'give it another name',
       });
     }
-    const end = begin + dims.reduce((product, dim) => product * dim, ELEMENT_SIZES[dtype]);
+    const end = begin + byteLength(dtype, dims);
     const info = { dtype: DTYPE_NAMES[dtype], shape: dims, data_offsets: [begin, end] };
     fields.push(`${JSON.stringify(name)}:${JSON.stringify(info)}`);
     begin = end;
