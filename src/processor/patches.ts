@@ -1,0 +1,140 @@
+// Owns the cut of rasters into normalised patches (`pixel_values`, `image_grid_thw`); called by data loaders and generate/.
+// Axes: P patches of all pictures, F = 3 * temporalPatchSize * patchSize^2 values of a patch.
+import type { Raster } from '../data/raster.ts';
+import { ShapeError } from '../errors.ts';
+import { checkGrid, type GridThw } from './grid.ts';
+
+/** Mean of each RGB channel on the 0..1 scale. Source: transformers OPENAI_CLIP_MEAN. */
+export const CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073] as const;
+/** Standard deviation of each RGB channel on the 0..1 scale. Source: transformers OPENAI_CLIP_STD. */
+export const CLIP_STD = [0.26862954, 0.26130258, 0.27577711] as const;
+
+const NUM_CHANNELS = 3;
+const NUM_LEVELS = 256;
+
+/** How pictures are cut and normalised; the fields of `preprocessor_config.json`. */
+export interface PatchConfig {
+  /** Patch side in pixels. */
+  readonly patchSize: number;
+  /** Frames a patch spans; a still picture is repeated. */
+  readonly temporalPatchSize: number;
+  /** Side of the square of patches that becomes one token. */
+  readonly mergeSize: number;
+  /** Per channel, 0..1 scale. */
+  readonly mean: readonly [number, number, number];
+  /** Per channel, 0..1 scale. */
+  readonly std: readonly [number, number, number];
+}
+
+/** Patches of several pictures, one after the other. */
+export interface Patches {
+  /** [P, F], row-major; P is the sum of h * w over the grids. */
+  readonly pixelValues_PF: Float32Array;
+  /** One row of `image_grid_thw` a picture; t is 1. */
+  readonly grids: readonly GridThw[];
+  readonly numPatches: number;
+  /** F. */
+  readonly patchLength: number;
+}
+
+/**
+ * Values of the 256 levels of each channel: (level / 255 - mean) / std, rounded to float32 after
+ * each step as the reference's float32 arrays are, so that pixels agree bit for bit.
+ */
+function normalisedLevels(config: PatchConfig): Float32Array {
+  const table = new Float32Array(NUM_CHANNELS * NUM_LEVELS);
+  for (let channel = 0; channel < NUM_CHANNELS; channel++) {
+    const mean = Math.fround(config.mean[channel] ?? 0);
+    const std = Math.fround(config.std[channel] ?? 1);
+    for (let level = 0; level < NUM_LEVELS; level++) {
+      const scaled = Math.fround(level * (1 / 255));
+      table[channel * NUM_LEVELS + level] = Math.fround(scaled - mean) / std;
+    }
+  }
+  return table;
+}
+
+/**
+ * Cuts pictures into normalised patches. Sides must already be multiples of
+ * patchSize * mergeSize (see resize.ts).
+ *
+ * Patches follow merged units: units row by row, inside a unit its mergeSize x mergeSize patches
+ * row by row; a patch holds channel, frame, row, column.
+ *
+ * Worked example: patchSize 1, mergeSize 2, a picture of 4 x 2 pixels numbered 0..7 row by row
+ * gives the patches 0 1 4 5 2 3 6 7 and the grid 1, 2, 4.
+ *
+ * @throws ShapeError when a picture's side is not a multiple of patchSize * mergeSize.
+ * Source: transformers image_processing_qwen2_vl.py, `Qwen2VLImageProcessor._preprocess`.
+ */
+export function patchify(rasters: readonly Raster[], config: PatchConfig): Patches {
+  const { patchSize, temporalPatchSize } = config;
+  const grids = rasters.map((raster) => rasterGrid(raster, config));
+  let numPatches = 0;
+  for (const [t, h, w] of grids) numPatches += t * h * w;
+  const patchLength = NUM_CHANNELS * temporalPatchSize * patchSize * patchSize;
+  const pixelValues_PF = new Float32Array(numPatches * patchLength);
+  const table = normalisedLevels(config);
+  let cursor = 0;
+  for (const raster of rasters)
+    cursor = writePatches(pixelValues_PF, cursor, raster, config, table);
+  return { pixelValues_PF, grids, numPatches, patchLength };
+}
+
+/**
+ * The grid a raster gets without looking at its pixels.
+ * @throws ShapeError when a side is not a multiple of patchSize * mergeSize or the data is short.
+ */
+export function rasterGrid(
+  raster: Raster,
+  config: Pick<PatchConfig, 'patchSize' | 'mergeSize'>,
+): GridThw {
+  const { width, height, data } = raster;
+  if (data.length !== width * height * NUM_CHANNELS) {
+    throw new ShapeError({
+      what: `The data of a ${width} x ${height} raster has the wrong length`,
+      got: `${data.length} bytes`,
+      expected: `${width * height * NUM_CHANNELS} bytes (height * width * 3)`,
+    });
+  }
+  const grid: GridThw = [1, height / config.patchSize, width / config.patchSize];
+  checkGrid(grid, config.mergeSize);
+  return grid;
+}
+
+function writePatches(
+  out: Float32Array,
+  start: number,
+  raster: Raster,
+  config: PatchConfig,
+  table: Float32Array,
+): number {
+  const { width, height, data } = raster;
+  const { patchSize, mergeSize, temporalPatchSize } = config;
+  const unit = patchSize * mergeSize;
+  const frame = patchSize * patchSize;
+  const stride = width * NUM_CHANNELS;
+  let cursor = start;
+  for (let unitY = 0; unitY < height; unitY += unit) {
+    for (let unitX = 0; unitX < width; unitX += unit) {
+      for (let top = unitY; top < unitY + unit; top += patchSize) {
+        for (let left = unitX; left < unitX + unit; left += patchSize) {
+          for (let channel = 0; channel < NUM_CHANNELS; channel++) {
+            const levels = channel * NUM_LEVELS;
+            let line = top * stride + left * NUM_CHANNELS + channel;
+            for (let y = 0; y < patchSize; y++, line += stride) {
+              const end = line + patchSize * NUM_CHANNELS;
+              for (let i = line; i < end; i += NUM_CHANNELS) {
+                out[cursor++] = table[levels + (data[i] ?? 0)] ?? 0;
+              }
+            }
+            for (let copy = 1; copy < temporalPatchSize; copy++, cursor += frame) {
+              out.copyWithin(cursor, cursor - frame, cursor);
+            }
+          }
+        }
+      }
+    }
+  }
+  return cursor;
+}

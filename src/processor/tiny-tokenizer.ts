@@ -1,0 +1,133 @@
+// Owns the word-level tokenizer of the tiny model (files in Hugging Face layout); called by the pretraining recipe.
+import { ConfigError } from '../errors.ts';
+
+/**
+ * Special tokens in the order of their ids, behind the words. The first seven are Qwen2.5-VL's
+ * (source: its tokenizer_config.json), the last three GAP's (GAP §4.1).
+ */
+export const TINY_SPECIAL_TOKENS = [
+  '<|endoftext|>',
+  '<|im_start|>',
+  '<|im_end|>',
+  '<|vision_start|>',
+  '<|vision_end|>',
+  '<|image_pad|>',
+  '<|video_pad|>',
+  '<|latent_start|>',
+  '<|latent_pad|>',
+  '<|latent_end|>',
+] as const;
+
+/** Plain words that the chat template and the response format need, whatever the tasks. */
+export const TINY_FORMAT_WORDS = [
+  'system',
+  'user',
+  'assistant',
+  '<think>',
+  '</think>',
+  '<parser>',
+  '</parser>',
+  '<answer>',
+  '</answer>',
+] as const;
+
+/** Stands for unknown words in Python; here they are an error. */
+export const TINY_UNKNOWN_TOKEN = '<unk>';
+
+/**
+ * Chat template of the tiny model: Qwen2.5-VL's turns and picture tokens, without its default
+ * system sentence, whose words the tiny vocabulary does not have.
+ */
+export const TINY_CHAT_TEMPLATE = `{%- for message in messages -%}
+{{- '<|im_start|>' + message['role'] + '\\n' -}}
+{%- if message['content'] is string -%}
+{{- message['content'] -}}
+{%- else -%}
+{%- for part in message['content'] -%}
+{%- if part['type'] == 'image' -%}
+{{- '<|vision_start|><|image_pad|><|vision_end|>' -}}
+{%- else -%}
+{{- part['text'] -}}
+{%- endif -%}
+{%- endfor -%}
+{%- endif -%}
+{{- '<|im_end|>\\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+{{- '<|im_start|>assistant\\n' -}}
+{%- endif -%}
+`;
+
+/** The files of a tokenizer, JSON-printable. */
+export interface TokenizerFiles {
+  /** `tokenizer.json`. */
+  readonly tokenizerJson: Readonly<Record<string, unknown>>;
+  /** `tokenizer_config.json`. */
+  readonly tokenizerConfig: Readonly<Record<string, unknown>>;
+  /** `chat_template.jinja`. */
+  readonly chatTemplate: string;
+  /** Number of ids: `vocab_size` of the model. */
+  readonly numTokens: number;
+}
+
+/**
+ * A word-level tokenizer that splits on white space. Ids: `<unk>`, format words, the given words
+ * in their order (repeats dropped), special tokens.
+ * @throws ConfigError for a word that is empty, holds white space, or spells a special token.
+ */
+export function buildTinyTokenizer(words: readonly string[]): TokenizerFiles {
+  const special = new Set<string>(TINY_SPECIAL_TOKENS);
+  for (const word of words) {
+    if (/^\S+$/u.test(word) && !special.has(word)) continue;
+    throw new ConfigError({
+      what: 'The word list of the tiny tokenizer has an unusable entry',
+      got: JSON.stringify(word),
+      expected: 'non-empty words without white space that are no special tokens',
+      fix: 'correct the word list of the tasks',
+    });
+  }
+  const vocabulary = [...new Set([TINY_UNKNOWN_TOKEN, ...TINY_FORMAT_WORDS, ...words])];
+  const addedTokens = TINY_SPECIAL_TOKENS.map((content, index) => ({
+    id: vocabulary.length + index,
+    content,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+    special: true,
+  }));
+  return {
+    tokenizerJson: {
+      version: '1.0',
+      truncation: null,
+      padding: null,
+      added_tokens: addedTokens,
+      normalizer: null,
+      pre_tokenizer: { type: 'WhitespaceSplit' },
+      post_processor: null,
+      decoder: null,
+      model: {
+        type: 'WordLevel',
+        vocab: Object.fromEntries(vocabulary.map((word, id) => [word, id])),
+        unk_token: TINY_UNKNOWN_TOKEN,
+      },
+    },
+    tokenizerConfig: {
+      tokenizer_class: 'PreTrainedTokenizerFast',
+      bos_token: null,
+      eos_token: '<|im_end|>',
+      pad_token: '<|endoftext|>',
+      unk_token: TINY_UNKNOWN_TOKEN,
+      clean_up_tokenization_spaces: false,
+      model_max_length: 32768,
+      added_tokens_decoder: Object.fromEntries(
+        addedTokens.map(({ id, ...token }) => [String(id), token]),
+      ),
+      additional_special_tokens: TINY_SPECIAL_TOKENS.filter(
+        (token) => token !== '<|im_end|>' && token !== '<|endoftext|>',
+      ),
+    },
+    chatTemplate: TINY_CHAT_TEMPLATE,
+    numTokens: vocabulary.length + addedTokens.length,
+  };
+}
