@@ -2,8 +2,8 @@
 
 Called by setup.sh. The wheel's CPU kernels need none of CUDA, but the loader refuses to open the
 wheel's libraries before every library that they name is found, and the real ones are 2 GB. A
-stand-in exports the names torch asks for; each returns 100, cudaErrorNoDevice, so torch behaves
-as on a machine without a GPU. Needs `cc` and `readelf`.
+stand-in exports the names torch asks for; each returns 100, cudaErrorNoDevice, or that error's
+text, so torch behaves as on a machine without a GPU. Needs `cc` and `readelf`.
 """
 
 import re
@@ -27,6 +27,13 @@ def readelf(flag: str, library: Path) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
+def stub(name: str) -> str:
+    """Returns the C text of one exported function."""
+    if name.endswith(("String", "Name")):
+        return f'const char *{name}(void) {{ return "no CUDA device"; }}\n'
+    return f"long {name}(void) {{ return 100; }}\n"
+
+
 def main(folder: Path) -> None:
     """Writes a stand-in for every CUDA library that the libraries in `folder` need."""
     needed: set[str] = set()
@@ -45,7 +52,7 @@ def main(folder: Path) -> None:
                 names |= {name for name in symbols[""] if name.startswith(prefix)}
         with tempfile.TemporaryDirectory() as scratch:
             source, script = Path(scratch, "stub.c"), Path(scratch, "stub.map")
-            source.write_text("".join(f"long {name}(void) {{ return 100; }}\n" for name in sorted(names)))
+            source.write_text("".join(map(stub, sorted(names))))
             script.write_text(f"{version} {{ global: *; }};\n")
             options = [] if soname.startswith(tuple(UNVERSIONED)) and not symbols[version] else [
                 f"-Wl,--version-script={script}"]
