@@ -86,6 +86,18 @@ export function mulDims(...dims: readonly Dim[]): Dim {
   return product;
 }
 
+/** Quotient by a number that divides every coefficient; anything else is a ShapeError. */
+export function divideDim(a: Dim, divisor: number): Dim {
+  const terms = [...termsOf(a)].map(([m, c]) => [m, c / divisor] as const);
+  if (terms.some(([, c]) => !Number.isInteger(c))) {
+    throw new ShapeError({
+      what: 'a dimension does not divide',
+      got: `${String(a)} by ${divisor}`,
+    });
+  }
+  return SymbolicDim.of(new Map(terms));
+}
+
 /** Whether two dimensions are the same polynomial. */
 export function sameDim(a: Dim, b: Dim): boolean {
   if (typeof a === 'number' || typeof b === 'number') return a === b;

@@ -20,8 +20,15 @@ export const CONTRIB_DOMAIN = 'com.microsoft';
 /** The types a value in a graph can have; bf16 is a storage type and never computed in. */
 export type GraphDType = Extract<DType, 'f32' | 'f64' | 'f16' | 'i64' | 'bool'>;
 
-/** Where a symbol's value can be read at run time: symbol name to input name and axis. */
-export type SymbolSources = ReadonlyMap<string, { readonly input: string; readonly axis: number }>;
+/** Where a symbol's value can be read at run time: an input's axis, which is `factor` times it. */
+export interface SymbolSource {
+  readonly input: string;
+  readonly axis: number;
+  readonly factor: number;
+}
+
+/** Sources by symbol name. */
+export type SymbolSources = ReadonlyMap<string, SymbolSource>;
 
 /** ONNX element type codes. */
 export const ONNX_TYPES: Record<GraphDType, TensorProto_DataType> = {
@@ -176,11 +183,12 @@ export class Emitter {
     if (!source) {
       throw new ShapeError({ what: `symbol ${name} is not a dimension of any graph input` });
     }
-    return this.cached(`symbol ${name}`, () =>
-      this.node('Shape', [source.input], {
+    return this.cached(`symbol ${name}`, () => {
+      const size = this.node('Shape', [source.input], {
         attributes: { start: { int: source.axis }, end: { int: source.axis + 1 } },
-      }),
-    );
+      });
+      return source.factor === 1 ? size : this.node('Div', [size, this.ints([source.factor])]);
+    });
   }
 
   /** A whole shape as a 1-D int64 tensor. */

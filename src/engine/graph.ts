@@ -3,7 +3,7 @@
 import { ShapeError } from '../errors.ts';
 import { SymbolicDim, showShape, toDim } from './dims.ts';
 import type { Dim, DimLike, Shape } from './dims.ts';
-import type { Emitter, GraphDType } from './emitter.ts';
+import type { Emitter, GraphDType, SymbolSource } from './emitter.ts';
 import type { Tensor } from './tensor.ts';
 
 /** The floating-point type a graph computes in; f64 is for gradient checks. */
@@ -63,8 +63,8 @@ export class Graph {
   readonly nodes: Value[] = [];
   readonly inputs = new Map<string, Value>();
   readonly outputs = new Map<string, Value>();
-  /** Where a symbol's value can be read at run time: an input and its axis. */
-  readonly symbolSources = new Map<string, { readonly input: string; readonly axis: number }>();
+  /** Where a symbol's value can be read at run time. */
+  readonly symbolSources = new Map<string, SymbolSource>();
 
   constructor(float: FloatDType = 'f32') {
     this.float = float;
@@ -90,8 +90,10 @@ export class Graph {
     dims.forEach((dim, axis) => {
       if (!(dim instanceof SymbolicDim)) return;
       const [only, ...others] = [...dim.terms];
-      if (only?.[1] !== 1 || others.length > 0 || only[0].includes('*') || only[0] === '') return;
-      if (!this.symbolSources.has(only[0])) this.symbolSources.set(only[0], { input: name, axis });
+      if (!only || others.length > 0 || only[0].includes('*') || only[0] === '') return;
+      const [symbol, factor] = only;
+      if (!this.symbolSources.has(symbol))
+        this.symbolSources.set(symbol, { input: name, axis, factor });
     });
     const value = this.add({
       name: `input ${name}`,

@@ -177,6 +177,18 @@ export function dimAsFloat(graph: Graph, dim: Dim): Value {
   });
 }
 
+/** A dimension as an int64 scalar. */
+export function dimAsInt(graph: Graph, dim: Dim): Value {
+  return graph.add({
+    name: 'dimAsInt',
+    inputs: [],
+    dtype: 'i64',
+    shape: [],
+    emit: (e) => e.node('Squeeze', [e.dim(dim), e.ints([0])]),
+    gradient: () => [],
+  });
+}
+
 /** The int64 counter 0, 1, ..., length-1. */
 export function iota(graph: Graph, length: DimLike): Value {
   const dim = toDim(length);

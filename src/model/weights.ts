@@ -1,0 +1,86 @@
+// Owns a model's weights in memory: named tensors that are views of one flat array.
+
+import { CheckpointError } from '../errors.ts';
+import type { Rng } from '../rng.ts';
+import { numElements, showDims, tensor, toFloat32 } from '../engine/tensor.ts';
+import type { Tensor } from '../engine/tensor.ts';
+import type { ParameterSpec } from './parameters.ts';
+
+/**
+ * Parameters laid out one after the other in a single f32 array, in the order of the specs, so
+ * that an optimizer runs over everything at once and a graph reads each by name without a copy.
+ */
+export class Weights {
+  readonly specs: readonly ParameterSpec[];
+  readonly flat: Float32Array;
+  readonly byName: ReadonlyMap<string, Tensor<'f32'>>;
+
+  /** @param flat - existing memory of the right size; default: zeros. */
+  constructor(specs: readonly ParameterSpec[], flat?: Float32Array) {
+    const total = specs.reduce((sum, spec) => sum + numElements(spec.dims), 0);
+    this.specs = specs;
+    this.flat = flat ?? new Float32Array(total);
+    const byName = new Map<string, Tensor<'f32'>>();
+    let start = 0;
+    for (const { name, dims } of specs) {
+      const end = start + numElements(dims);
+      byName.set(name, tensor('f32', dims, this.flat.subarray(start, end)));
+      start = end;
+    }
+    this.byName = byName;
+  }
+
+  /** A parameter that is known to exist. */
+  get(name: string): Tensor<'f32'> {
+    const found = this.byName.get(name);
+    if (!found) throw new RangeError(`no parameter is called ${name}`);
+    return found;
+  }
+
+  /** A deep copy. */
+  clone(): Weights {
+    return new Weights(this.specs, this.flat.slice());
+  }
+}
+
+/** Standard deviation of initial weights. Source: Qwen2.5-VL's initializer_range. */
+const INITIAL_STD = 0.02;
+
+/** Random initial weights: norms 1, biases 0, everything else normal with standard deviation 0.02. */
+export function initialWeights(specs: readonly ParameterSpec[], rng: Rng): Weights {
+  const weights = new Weights(specs);
+  for (const { name, dims } of specs) {
+    const { data } = weights.get(name);
+    if (/norm|ln_q/.test(name)) data.fill(1);
+    else if (dims.length > 1)
+      for (let i = 0; i < data.length; i++) data[i] = rng.normal() * INITIAL_STD;
+  }
+  return weights;
+}
+
+/** Copies tensors of any floating type into weights; every parameter must be there with its shape. */
+export function fillWeights(
+  specs: readonly ParameterSpec[],
+  tensors: ReadonlyMap<string, Tensor>,
+  where: string,
+): Weights {
+  const weights = new Weights(specs);
+  const faults: string[] = [];
+  for (const { name, dims } of specs) {
+    const found = tensors.get(name);
+    if (!found) faults.push(`${name} is missing`);
+    else if (showDims(found.dims) !== showDims(dims)) {
+      faults.push(`${name} is ${showDims(found.dims)}, expected ${showDims(dims)}`);
+    } else weights.get(name).data.set(toFloat32(found));
+  }
+  if (faults.length > 0) {
+    throw new CheckpointError({
+      what: `the weights in ${where} do not fit its config.json`,
+      got:
+        faults.slice(0, 8).join('; ') +
+        (faults.length > 8 ? `; and ${faults.length - 8} more` : ''),
+      fix: 'get the checkpoint again, or check that config.json and weights belong together',
+    });
+  }
+  return weights;
+}

@@ -1,0 +1,149 @@
+// Owns AdamW over flat arrays: one small graph updates every parameter in place; the loop calls it.
+
+import { encodeGraph } from '../engine/encode.ts';
+import { Graph } from '../engine/graph.ts';
+import { add, div, mul, scale, shift, sqrt, square, sub } from '../engine/ops/elementwise.ts';
+import { sum } from '../engine/ops/broadcast.ts';
+import { Session } from '../engine/session.ts';
+import type { SessionOptions } from '../engine/session.ts';
+import { tensor } from '../engine/tensor.ts';
+import type { Tensor } from '../engine/tensor.ts';
+
+/** Constants of AdamW. Source: Loshchilov and Hutter 2019, as torch.optim.AdamW computes it. */
+export interface AdamWConfig {
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly epsilon: number;
+  /** Decoupled weight decay, multiplied by the learning rate. */
+  readonly weightDecay: number;
+  /** Largest global gradient norm; larger gradients are scaled down to it. Infinity: off. */
+  readonly clipNorm: number;
+}
+
+/** Parameters with one learning rate. */
+export interface ParameterGroup {
+  readonly weights: Float32Array;
+  readonly gradients: Float32Array;
+}
+
+/** First and second moments of a group, same length as its weights. */
+export interface Moments {
+  readonly first: Float32Array;
+  readonly second: Float32Array;
+}
+
+function scalarF32(value: number): Tensor {
+  return tensor('f32', [], Float32Array.of(value));
+}
+
+function flat(values: Float32Array): Tensor {
+  return tensor('f32', [values.length], values);
+}
+
+function updateGraph(config: AdamWConfig): Uint8Array {
+  const g = new Graph();
+  const vector = (name: string) => g.input(name, 'float', ['N']);
+  const scalar = (name: string) => g.input(name, 'float', []);
+  const grad = mul(vector('gradient'), scalar('gradient_scale'));
+  const first = add(scale(vector('first'), config.beta1), scale(grad, 1 - config.beta1));
+  const second = add(scale(vector('second'), config.beta2), scale(square(grad), 1 - config.beta2));
+  const denominator = shift(mul(sqrt(second), scalar('second_correction')), config.epsilon);
+  const step = div(mul(first, scalar('step_size')), denominator);
+  g.output('weights_next', sub(mul(vector('weights'), scalar('decay')), step));
+  g.output('first_next', first);
+  g.output('second_next', second);
+  return encodeGraph(g);
+}
+
+function squaredNormGraph(): Uint8Array {
+  const g = new Graph();
+  g.output('squared_norm', sum(square(g.input('gradient', 'float', ['N'])), [0]));
+  return encodeGraph(g);
+}
+
+/**
+ * AdamW whose weights and moments are updated in their own memory: every operation is element-wise
+ * and reads an element before the same element is written.
+ */
+export class AdamW implements AsyncDisposable {
+  readonly config: AdamWConfig;
+  readonly groups: readonly ParameterGroup[];
+  readonly moments: readonly Moments[];
+  /** Steps taken; part of the state to resume from. */
+  steps = 0;
+  private readonly update: Session;
+  private readonly norm: Session;
+
+  private constructor(
+    config: AdamWConfig,
+    groups: readonly ParameterGroup[],
+    update: Session,
+    norm: Session,
+  ) {
+    this.config = config;
+    this.groups = groups;
+    this.moments = groups.map(({ weights }) => ({
+      first: new Float32Array(weights.length),
+      second: new Float32Array(weights.length),
+    }));
+    this.update = update;
+    this.norm = norm;
+  }
+
+  static async create(
+    config: AdamWConfig,
+    groups: readonly ParameterGroup[],
+    options: SessionOptions = {},
+  ): Promise<AdamW> {
+    const update = await Session.create(updateGraph(config), options);
+    return new AdamW(config, groups, update, await Session.create(squaredNormGraph(), options));
+  }
+
+  /** Global L2 norm of all gradients. */
+  async gradientNorm(): Promise<number> {
+    let total = 0;
+    for (const { gradients } of this.groups) {
+      if (gradients.length === 0) continue;
+      const out = await this.norm.run({ gradient: flat(gradients) });
+      total += Number(out['squared_norm']?.data[0]);
+    }
+    return Math.sqrt(total);
+  }
+
+  /**
+   * One step with a learning rate a group. `gradientNorm` is measured if it is not given and
+   * needed for clipping. Returns the norm before clipping (NaN when neither was needed).
+   */
+  async step(learningRates: readonly number[], gradientNorm?: number): Promise<number> {
+    const { beta1, beta2, weightDecay, clipNorm } = this.config;
+    const norm = gradientNorm ?? (clipNorm < Infinity ? await this.gradientNorm() : Number.NaN);
+    // The small constant is torch.nn.utils.clip_grad_norm_'s.
+    const gradientScale = norm > clipNorm ? clipNorm / (norm + 1e-6) : 1;
+    this.steps += 1;
+    for (const [i, { weights, gradients }] of this.groups.entries()) {
+      const moments = this.moments[i];
+      if (!moments || weights.length === 0) continue;
+      const rate = learningRates[i] ?? 0;
+      const [w, first, second] = [flat(weights), flat(moments.first), flat(moments.second)];
+      this.update.bindOutput('weights_next', w);
+      this.update.bindOutput('first_next', first);
+      this.update.bindOutput('second_next', second);
+      await this.update.run({
+        weights: w,
+        first,
+        second,
+        gradient: flat(gradients),
+        gradient_scale: scalarF32(gradientScale),
+        decay: scalarF32(1 - rate * weightDecay),
+        step_size: scalarF32(rate / (1 - beta1 ** this.steps)),
+        second_correction: scalarF32(1 / Math.sqrt(1 - beta2 ** this.steps)),
+      });
+    }
+    return norm;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.update[Symbol.asyncDispose]();
+    await this.norm[Symbol.asyncDispose]();
+  }
+}
