@@ -72,7 +72,7 @@ const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /** A value of the file as it is shown in an error: JSON, cut to 80 characters. */
 function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'nothing';
+  const text = value === undefined ? 'nothing' : JSON.stringify(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 
