@@ -37,11 +37,13 @@ export interface PositionConfig {
   readonly latents?: LatentPositions;
 }
 
-/** What `get_rope_index` returns. */
+/** Positions of a batch and where each row goes on. */
 export interface MropePositions {
-  /** `position_ids`; 1 at padding. */
+  /** `position_ids`; 0 at padding. */
   readonly positions_3BT: Int32Array;
-  /** Next position of the row minus T, so the n-th new token stands at T + n + delta. */
+  /** Position of the next text token of each row. */
+  readonly next_B: Int32Array;
+  /** `rope_deltas`: `next_B` minus the number of tokens of the row, padding not counted. */
   readonly deltas_B: Int32Array;
 }
 
@@ -118,9 +120,7 @@ function gridSide(numLatents: number): number {
  * not end inside an open grid span.
  */
 export function cursorAfterRow(positions: MropePositions, row: number): PositionCursor {
-  const batch = positions.deltas_B.length;
-  const length = positions.positions_3BT.length / (3 * batch);
-  return { next: length + (positions.deltas_B[row] ?? 0), latentsPlaced: 0, latentBase: 0 };
+  return { ...ROW_START, next: positions.next_B[row] ?? 0 };
 }
 
 /**
@@ -131,15 +131,14 @@ export function cursorAfterRow(positions: MropePositions, row: number): Position
  * S = `<|vision_start|>`, I = `<|image_pad|>`:
  *
  *     token    _ _ a S I I I I I I b c
- *     time     1 1 0 1 2 2 2 2 2 2 5 6
- *     height   1 1 0 1 2 2 2 3 3 3 5 6
- *     width    1 1 0 1 2 3 4 2 3 4 5 6      delta 7 - 12 = -5
+ *     time     0 0 0 1 2 2 2 2 2 2 5 6
+ *     height   0 0 0 1 2 2 2 3 3 3 5 6
+ *     width    0 0 0 1 2 3 4 2 3 4 5 6      next 7, delta 7 - 10 = -3
  *
  * @param grids - pictures of all rows in reading order.
  * @throws DataError when pictures and grids do not match; ShapeError for arrays of a wrong size.
- * Source: transformers modeling_qwen2_5_vl.py, `Qwen2_5_VLModel.get_rope_index` (without video).
- * One deliberate difference: in a batch without pictures the reference counts the 1 at padding into
- * the delta of a row of one token, which shifts its next token by one; here it is not counted.
+ * Source: transformers 5 modeling_qwen2_5_vl.py, `Qwen2_5_VLModel.get_rope_index` (without video).
+ * transformers 4 puts 1 at padding and counts padding into the delta; the tokens agree.
  */
 export function mropePositions(
   rows: TokenRows,
@@ -151,7 +150,8 @@ export function mropePositions(
   const { ids } = config;
   const latents = config.latents ?? { kind: 'sequential' };
   const plane = batch * length;
-  const positions_3BT = new Int32Array(3 * plane).fill(1);
+  const positions_3BT = new Int32Array(3 * plane);
+  const next_B = new Int32Array(batch);
   const deltas_B = new Int32Array(batch);
   const put = (at: number, position: Position): void => {
     positions_3BT[at] = position[0];
@@ -193,7 +193,8 @@ export function mropePositions(
       cursor = placed.cursor;
       i += 1;
     }
-    deltas_B[row] = cursor.next - length;
+    next_B[row] = cursor.next;
+    deltas_B[row] = cursor.next - tokens.length;
   }
   if (nextGrid !== grids.length) {
     throw new DataError({
@@ -203,7 +204,7 @@ export function mropePositions(
       fix: 'give each picture its place in the text',
     });
   }
-  return { positions_3BT, deltas_B };
+  return { positions_3BT, next_B, deltas_B };
 }
 
 function pictureCells(grid: GridThw, mergeSize: number, base: number): Position[] {
@@ -212,8 +213,7 @@ function pictureCells(grid: GridThw, mergeSize: number, base: number): Position[
   const cells: Position[] = [];
   for (let frame = 0; frame < t; frame++) {
     for (let y = 0; y < h / mergeSize; y++) {
-      // Time stands still inside a picture, whatever t: the reference gives it 0 s a frame.
-      for (let x = 0; x < w / mergeSize; x++) cells.push([base, base + y, base + x]);
+      for (let x = 0; x < w / mergeSize; x++) cells.push([base + frame, base + y, base + x]);
     }
   }
   return cells;
