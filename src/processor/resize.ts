@@ -84,8 +84,10 @@ interface AxisWeights {
 }
 
 /**
- * Resizes by antialiased bicubic interpolation, equal to Pillow's `Image.resize(BICUBIC)` byte by
- * byte: 22-bit fixed-point weights, width first, rounded to 8 bits between the two passes.
+ * Resizes by antialiased bicubic interpolation, equal byte by byte to `Image.resize(BICUBIC)` of
+ * Pillow up to 12: 22-bit fixed-point weights, width first, rounded to 8 bits between the passes.
+ * (Pillow 13 does the height first where it shrinks by more than twice as many pixels as the
+ * width; results then differ by a few levels. Published checkpoints were made before.)
  * A raster that already has the size is returned as it is.
  */
 export function resizeBicubic(raster: Raster, size: PictureSize): Raster {
