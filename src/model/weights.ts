@@ -37,6 +37,20 @@ export class Weights {
     return found;
   }
 
+  /** The stretch of the flat array that holds the given parameters, which must lie side by side. */
+  range(specs: readonly ParameterSpec[]): Float32Array {
+    const [first, last] = [specs[0], specs.at(-1)];
+    if (!first || !last) return new Float32Array(0);
+    const base = this.flat.byteOffset;
+    const begin = (this.get(first.name).data.byteOffset - base) / this.flat.BYTES_PER_ELEMENT;
+    const end = specs.reduce((sum, spec) => sum + numElements(spec.dims), begin);
+    const lastData = this.get(last.name).data;
+    if ((lastData.byteOffset - base) / this.flat.BYTES_PER_ELEMENT + lastData.length !== end) {
+      throw new RangeError(`parameters ${first.name} to ${last.name} do not lie side by side`);
+    }
+    return this.flat.subarray(begin, end);
+  }
+
   /** A deep copy. */
   clone(): Weights {
     return new Weights(this.specs, this.flat.slice());
