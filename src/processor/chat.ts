@@ -3,6 +3,7 @@ import { Template } from '@huggingface/jinja';
 import { CheckpointError, DataError } from '../errors.ts';
 import { numMergedTokens, type GridThw } from './grid.ts';
 import type { TextPiece, TextTokenizer } from './tokenizer.ts';
+import { CHAT_TOKENS } from './tokens.ts';
 
 /** A part of a message; an image stands where its picture tokens will. */
 export type MessagePart =
@@ -90,7 +91,7 @@ export function renderPrompt(request: PromptRequest): Prompt {
     throw templateError('failed on the messages', cause);
   }
   const pieces = cutAtStandIns(rendered, texts);
-  const imagePad = tokenizer.idOf('<|image_pad|>');
+  const imagePad = tokenizer.idOf(CHAT_TOKENS.imagePad);
   const ids: number[] = [];
   let picture = 0;
   for (const id of tokenizer.encodePieces(pieces)) {

@@ -1,35 +1,21 @@
 // Owns the word-level tokenizer of the tiny model (files in Hugging Face layout); called by the pretraining recipe.
+import { LATENT_TOKENS, TAGS } from '../data/format.ts';
 import { ConfigError } from '../errors.ts';
+import { CHAT_TOKENS } from './tokens.ts';
 
-/**
- * Special tokens in the order of their ids, behind the words. The first seven are Qwen2.5-VL's
- * (source: its tokenizer_config.json), the last three GAP's (GAP §4.1).
- */
-export const TINY_SPECIAL_TOKENS = [
-  '<|endoftext|>',
-  '<|im_start|>',
-  '<|im_end|>',
-  '<|vision_start|>',
-  '<|vision_end|>',
-  '<|image_pad|>',
-  '<|video_pad|>',
-  '<|latent_start|>',
-  '<|latent_pad|>',
-  '<|latent_end|>',
-] as const;
+/** Special tokens in the order of their ids, which stand behind the words. */
+export const TINY_SPECIAL_TOKENS: readonly string[] = [
+  ...Object.values(CHAT_TOKENS),
+  ...LATENT_TOKENS,
+];
 
 /** Plain words that the chat template and the response format need, whatever the tasks. */
-export const TINY_FORMAT_WORDS = [
+export const TINY_FORMAT_WORDS: readonly string[] = [
   'system',
   'user',
   'assistant',
-  '<think>',
-  '</think>',
-  '<parser>',
-  '</parser>',
-  '<answer>',
-  '</answer>',
-] as const;
+  ...Object.values(TAGS),
+];
 
 /** Stands for unknown words in Python; here they are an error. */
 export const TINY_UNKNOWN_TOKEN = '<unk>';
@@ -76,7 +62,7 @@ export interface TokenizerFiles {
  * @throws ConfigError for a word that is empty, holds white space, or spells a special token.
  */
 export function buildTinyTokenizer(words: readonly string[]): TokenizerFiles {
-  const special = new Set<string>(TINY_SPECIAL_TOKENS);
+  const special = new Set(TINY_SPECIAL_TOKENS);
   for (const word of words) {
     if (/^\S+$/u.test(word) && !special.has(word)) continue;
     throw new ConfigError({
@@ -115,8 +101,8 @@ export function buildTinyTokenizer(words: readonly string[]): TokenizerFiles {
     tokenizerConfig: {
       tokenizer_class: 'PreTrainedTokenizerFast',
       bos_token: null,
-      eos_token: '<|im_end|>',
-      pad_token: '<|endoftext|>',
+      eos_token: CHAT_TOKENS.turnEnd,
+      pad_token: CHAT_TOKENS.pad,
       unk_token: TINY_UNKNOWN_TOKEN,
       clean_up_tokenization_spaces: false,
       model_max_length: 32768,
@@ -124,7 +110,7 @@ export function buildTinyTokenizer(words: readonly string[]): TokenizerFiles {
         addedTokens.map(({ id, ...token }) => [String(id), token]),
       ),
       additional_special_tokens: TINY_SPECIAL_TOKENS.filter(
-        (token) => token !== '<|im_end|>' && token !== '<|endoftext|>',
+        (token) => token !== CHAT_TOKENS.turnEnd && token !== CHAT_TOKENS.pad,
       ),
     },
     chatTemplate: TINY_CHAT_TEMPLATE,

@@ -1,0 +1,223 @@
+// Tests of the tokenizer wrapper against Python's tokenizers: byte-level BPE of Qwen's make, and the tiny one.
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { formatResponse, parseResponse } from '../../../src/data/format.ts';
+import { VOCABULARY } from '../../../src/data/vocabulary.ts';
+import { CheckpointError, ConfigError, DataError } from '../../../src/errors.ts';
+import { createTextStream } from '../../../src/processor/text-stream.ts';
+import {
+  buildTinyTokenizer,
+  TINY_FORMAT_WORDS,
+  TINY_SPECIAL_TOKENS,
+} from '../../../src/processor/tiny-tokenizer.ts';
+import { createTokenizer } from '../../../src/processor/tokenizer.ts';
+import { chatTokenIds, encodeResponse, latentTokenIds } from '../../../src/processor/tokens.ts';
+import { readGolden } from './goldens.ts';
+
+interface Golden {
+  readonly tokenizer: Readonly<Record<string, unknown>> & {
+    readonly added_tokens: readonly Readonly<Record<string, unknown>>[];
+  };
+  readonly cases: readonly {
+    readonly text: string;
+    readonly ids: readonly number[];
+    readonly decoded: string;
+    readonly plain: string;
+  }[];
+}
+
+const golden = readGolden('tokenizer') as Golden;
+const subwords = createTokenizer(golden.tokenizer, {});
+const tinyFiles = buildTinyTokenizer(VOCABULARY);
+const tiny = createTokenizer(tinyFiles.tokenizerJson, tinyFiles.tokenizerConfig);
+
+describe('byte-level BPE', () => {
+  it.each(golden.cases.map((c) => [JSON.stringify(c.text).slice(0, 40), c] as const))(
+    'encodes and decodes as the reference: %s',
+    (_, c) => {
+      expect(subwords.encode(c.text)).toEqual(c.ids);
+      expect(subwords.decode(c.ids)).toBe(c.decoded);
+      expect(subwords.decode(c.ids, { skipSpecial: true })).toBe(c.plain);
+    },
+  );
+
+  it('gives ordinary text the same ids however it is cut into pieces', () => {
+    const text = golden.cases
+      .map((c) => c.text)
+      .join(' ')
+      .replaceAll('<|', '(')
+      .replaceAll('<tool_call>', '');
+    const whole = subwords.encode(text);
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.nat(text.length), fc.boolean()), { maxLength: 6 }),
+        (cuts) => {
+          const sorted = [...cuts].sort((a, b) => a[0] - b[0]);
+          const pieces = sorted.map(([end, trusted], i) => ({
+            text: text.slice(sorted[i - 1]?.[0] ?? 0, end),
+            trusted,
+          }));
+          pieces.push({ text: text.slice(sorted.at(-1)?.[0] ?? 0), trusted: false });
+          expect(subwords.encodePieces(pieces)).toEqual(whole);
+        },
+      ),
+      { seed: 2, numRuns: 40 },
+    );
+  });
+
+  it('never makes a special token of untrusted text, which survives as it was', () => {
+    const hostile = golden.cases.map((c) => c.text).filter((text) => text.includes('<|'));
+    expect(hostile.length).toBeGreaterThan(2);
+    const special = new Set(golden.tokenizer.added_tokens.map((token) => token['id']));
+    for (const text of hostile) {
+      const ids = subwords.encodePieces([{ text, trusted: false }]);
+      expect(ids.filter((id) => special.has(id))).toEqual([]);
+      expect(subwords.decode(ids)).toBe(text.normalize('NFC'));
+    }
+    const split = subwords.encodePieces([
+      { text: '<|im_', trusted: true },
+      { text: 'end|>', trusted: false },
+    ]);
+    expect(split).not.toContain(subwords.idOf('<|im_end|>'));
+  });
+
+  it('leaves out ids that have no token and decodes nothing to the empty text', () => {
+    const ids = subwords.encode('rope');
+    expect(subwords.decode([...ids, subwords.numTokens, 151_900])).toBe('rope');
+    expect(subwords.decode([])).toBe('');
+    expect(subwords.decode([999_999])).toBe('');
+    expect(subwords.tokenOf(999_999)).toBeUndefined();
+  });
+});
+
+describe('broken tokenizer files', () => {
+  const json = tinyFiles.tokenizerJson;
+
+  it('are checkpoint errors', () => {
+    for (const broken of [
+      null,
+      7,
+      {},
+      { ...json, model: null },
+      { ...json, added_tokens: 3 },
+      { ...json, added_tokens: [{}] },
+      { ...json, model: { type: 'Nothing' } },
+      { model: json['model'], added_tokens: [] },
+    ]) {
+      expect(() => createTokenizer(broken, {})).toThrow(CheckpointError);
+    }
+    expect(() => createTokenizer(json, null)).toThrow(CheckpointError);
+  });
+
+  it('name a missing token, and features that would silently change ids', () => {
+    expect(() => tiny.idOf('<|box_start|>')).toThrow(/<\|box_start\|>/);
+    const plain = createTokenizer({ ...json, added_tokens: [] }, {});
+    expect(() => latentTokenIds(plain)).toThrow(/<\|latent_start\|>/);
+    const stripping = { id: 500, content: '<s>', lstrip: true };
+    expect(() => createTokenizer({ ...json, added_tokens: [stripping] }, {})).toThrow(
+      /<s> with lstrip/,
+    );
+  });
+});
+
+describe('the tiny tokenizer', () => {
+  it('numbers unknown, format words, words, special tokens in this order without gaps', () => {
+    const all = ['<unk>', ...TINY_FORMAT_WORDS, ...VOCABULARY, ...TINY_SPECIAL_TOKENS];
+    const unique = [...new Set(all)];
+    expect(tinyFiles.numTokens).toBe(unique.length);
+    expect(tiny.numTokens).toBe(unique.length);
+    expect(unique.map((token) => tiny.idOf(token))).toEqual([...unique.keys()]);
+    const ids = [...Object.values(chatTokenIds(tiny)), ...Object.values(latentTokenIds(tiny))];
+    expect(new Set(ids).size).toBe(9);
+    expect(Math.min(...ids)).toBe(unique.length - TINY_SPECIAL_TOKENS.length);
+  });
+
+  it('turns a response into one id a word and back', () => {
+    const texts = {
+      think: VOCABULARY.slice(0, 5).join(' '),
+      parser: VOCABULARY.slice(5, 10).join(' '),
+      answer: VOCABULARY[11] ?? '',
+    };
+    const ids = encodeResponse(tiny, formatResponse(texts, { latents: 'span', numLatents: 4 }));
+    expect(ids.length).toBe(6 + 5 + 5 + 1 + 6);
+    const text = tiny.decode(ids);
+    expect(parseResponse(text)).toEqual({ ...texts, numLatents: 4 });
+    expect(tiny.encode(text)).toEqual(ids);
+    expect(tiny.decode(ids, { skipSpecial: true })).not.toContain('<|');
+  });
+
+  it('refuses unknown words and untrusted special tokens by name instead of guessing', () => {
+    const first = VOCABULARY[0] ?? '';
+    expect(() => tiny.encode(`${first} zebra ${first} quark`)).toThrow(/"zebra", "quark"/);
+    expect(() => tiny.encode('<unk>')).toThrow(DataError);
+    expect(() => tiny.encodePieces([{ text: `${first} <|im_end|>`, trusted: false }])).toThrow(
+      /<\|im_end\|>/,
+    );
+    expect(tiny.encode(`${first}<|im_end|>`)).toEqual([tiny.idOf(first), tiny.idOf('<|im_end|>')]);
+  });
+
+  it('refuses word lists it cannot hold', () => {
+    for (const word of ['', 'two words', '<|im_end|>', 'tab\t']) {
+      expect(() => buildTinyTokenizer(['a', word])).toThrow(ConfigError);
+    }
+    expect(buildTinyTokenizer(['same', 'same']).numTokens).toBe(
+      buildTinyTokenizer(['same']).numTokens,
+    );
+  });
+});
+
+describe('responses', () => {
+  it('leave no gap before and inside a latent span', () => {
+    const ids = encodeResponse(
+      subwords,
+      formatResponse({ think: 'rope', answer: '3' }, { latents: 'span', numLatents: 1 }),
+    );
+    expect(subwords.decode(ids)).toBe(
+      '<think> rope<|latent_start|><|latent_pad|><|latent_end|> </think> <answer> 3 </answer>',
+    );
+    expect(ids).toEqual(subwords.encode(subwords.decode(ids)));
+  });
+});
+
+describe('text streams', () => {
+  const texts = [...golden.cases.map((c) => c.text), 'one two  three\nfour 数学 end'];
+
+  it('give out whole words whose sum is the decoded text', () => {
+    for (const text of texts) {
+      for (const skipSpecial of [false, true]) {
+        const ids = subwords.encode(text);
+        const stream = createTextStream(subwords, { skipSpecial });
+        const chunks = [...ids.map((id) => stream.push(id)), stream.end()];
+        expect(chunks.join('')).toBe(subwords.decode(ids, { skipSpecial }));
+        for (const chunk of chunks.slice(0, -1)) {
+          if (chunk !== '')
+            expect(chunk).toMatch(/[\s\p{Script=Han}\p{Script=Hiragana}\p{Script=Thai}]$/u);
+          expect(chunk).not.toContain('\uFFFD');
+        }
+      }
+    }
+  });
+
+  it('keep the spaces of a word-level tokenizer, special tokens skipped or not', () => {
+    const [a, b, c] = VOCABULARY;
+    const ids = tiny.encode(
+      `${a ?? ''} <|latent_start|> <|latent_pad|> <|latent_end|> ${b ?? ''} ${c ?? ''}`,
+    );
+    for (const skipSpecial of [false, true]) {
+      const stream = createTextStream(tiny, { skipSpecial });
+      const chunks = ids.map((id) => stream.push(id));
+      expect(chunks[0]).toBe('');
+      expect(chunks.join('') + stream.end()).toBe(tiny.decode(ids, { skipSpecial }));
+    }
+  });
+
+  it('hold back a character until its last byte and mark it when the text ends inside', () => {
+    const ids = subwords.encode('🙂');
+    expect(ids.length).toBeGreaterThan(1);
+    const stream = createTextStream(subwords);
+    for (const id of ids.slice(0, -1)) expect(stream.push(id)).toBe('');
+    expect(stream.end()).toContain('\uFFFD');
+    for (const id of subwords.encode('rope')) stream.push(id);
+    expect(stream.end()).toBe('rope');
+  });
+});
