@@ -11,8 +11,15 @@ export class SymbolicDim {
     this.terms = terms;
   }
 
-  /** The symbol itself; names are letters, digits and underscores. */
+  /** The symbol itself; names are letters, digits and underscores and start with no digit. */
   static named(name: string): SymbolicDim {
+    if (!/^[A-Za-z_]\w*$/.test(name)) {
+      throw new ShapeError({
+        what: 'a symbol has a name that cannot be used',
+        got: `'${name}'`,
+        expected: 'letters, digits and underscores, no digit in front',
+      });
+    }
     return new SymbolicDim(new Map([[name, 1]]));
   }
 
@@ -26,6 +33,7 @@ export class SymbolicDim {
     return new SymbolicDim(kept);
   }
 
+  /** The polynomial as text, e.g. `2*B*T + 1`; `parseDim` reads it back. */
   toString(): string {
     return [...this.terms]
       .map(([m, c]) => (m === '' ? String(c) : c === 1 ? m : `${c}*${m}`))
@@ -45,6 +53,34 @@ export type DimLike = Dim | string;
 /** Turns a symbol's name into a Dim and leaves the rest as it is. */
 export function toDim(dim: DimLike): Dim {
   return typeof dim === 'string' ? SymbolicDim.named(dim) : dim;
+}
+
+/** Reads what `String(dim)` wrote; undefined when the text is something else. */
+export function parseDim(text: string): Dim | undefined {
+  if (/^-?\d+$/.test(text)) return Number(text);
+  const terms = new Map<string, number>();
+  for (const term of text.split(' + ')) {
+    const match = /^(?:(-?\d+)(?:\*|$))?((?:[A-Za-z_]\w*)(?:\*[A-Za-z_]\w*)*)?$/.exec(term);
+    if (!match || term === '') return undefined;
+    terms.set(match[2] ?? '', Number(match[1] ?? 1));
+  }
+  return SymbolicDim.of(terms);
+}
+
+/** The number a dimension stands for; undefined when it has a symbol of unknown size. */
+export function evaluateDim(dim: Dim, sizes: ReadonlyMap<string, number>): number | undefined {
+  if (typeof dim === 'number') return dim;
+  let total = 0;
+  for (const [monomial, coefficient] of dim.terms) {
+    let product = coefficient;
+    for (const symbol of monomial === '' ? [] : monomial.split('*')) {
+      const size = sizes.get(symbol);
+      if (size === undefined) return undefined;
+      product *= size;
+    }
+    total += product;
+  }
+  return total;
 }
 
 function termsOf(dim: Dim): ReadonlyMap<string, number> {

@@ -12,6 +12,7 @@ import {
   ValueInfoProtoSchema,
 } from './onnx-pb/onnx_pb.js';
 import type { ValueInfoProto } from './onnx-pb/onnx_pb.js';
+import { expectDims } from './tensor.ts';
 import type { Tensor } from './tensor.ts';
 
 /** Operator set of ai.onnx; the newest whose every operator we use has f32 and f64 CPU kernels. */
@@ -32,6 +33,22 @@ function valueInfo(name: string, value: Value): ValueInfoProto {
       value: { case: 'tensorType', value: { elemType: ONNX_TYPES[value.dtype], shape: { dim } } },
     },
   });
+}
+
+/** A weight that becomes a constant must be what the graph declared. */
+function requireFit(name: string, value: Value, weight: Tensor): void {
+  if (weight.dtype !== value.dtype) {
+    throw new ShapeError({
+      what: `weight ${name} has the wrong type`,
+      got: weight.dtype,
+      expected: value.dtype,
+    });
+  }
+  expectDims(
+    name,
+    weight,
+    value.shape.map((dim) => (typeof dim === 'number' ? dim : null)),
+  );
 }
 
 /** Values an output depends on, in construction order (which is a topological order). */
@@ -61,8 +78,10 @@ export function encodeGraph(
   for (const [name, value] of graph.inputs) {
     names.set(value.id, name);
     const weight = weights.get(name);
-    if (weight) emitter.initializer(weight, name);
-    else inputs.push(valueInfo(name, value));
+    if (weight) {
+      requireFit(name, value, weight);
+      emitter.initializer(weight, name);
+    } else inputs.push(valueInfo(name, value));
   }
   for (const value of reachable(graph.outputs.values())) {
     if (names.has(value.id)) continue;

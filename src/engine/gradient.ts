@@ -40,7 +40,8 @@ export function pullback(cotangents: readonly Cotangent[], targets: readonly Val
   for (const { value, grad } of cotangents) accumulate(value, grad);
   for (const node of graph.nodes.slice(0, last + 1).reverse()) {
     const grad = grads.get(node.id);
-    if (!grad || !needed.has(node.id) || node.operation.inputs.length === 0) continue;
+    // A target's own inputs are not asked for unless they lie on the way to another target.
+    if (!grad || !node.operation.inputs.some((input) => needed.has(input.id))) continue;
     const rule = node.operation.gradient;
     if (!rule) throw new RuntimeError({ what: `${node.operation.name} has no gradient rule` });
     rule(grad, node).forEach((inputGrad, i) => {

@@ -37,14 +37,17 @@ export class Value {
     this.operation = operation;
   }
 
+  /** Dimensions, outermost axis first. */
   get shape(): Shape {
     return this.operation.shape;
   }
 
+  /** Element type. */
   get dtype(): GraphDType {
     return this.operation.dtype;
   }
 
+  /** Number of axes. */
   get rank(): number {
     return this.operation.shape.length;
   }

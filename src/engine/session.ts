@@ -2,6 +2,8 @@
 
 import * as ort from 'onnxruntime-node';
 import { ConfigError, RuntimeError, ShapeError } from '../errors.ts';
+import { checkOutput, declaredSizes, readSymbols } from './declared-sizes.ts';
+import type { DeclaredSizes } from './declared-sizes.ts';
 import { tensor } from './tensor.ts';
 import type { DType, Tensor } from './tensor.ts';
 
@@ -55,7 +57,28 @@ function fromOrt(name: string, value: ort.Tensor): Tensor {
       what: `output ${name} has a type gapvl does not use`,
       got: value.type,
     });
-  return tensor(dtype, value.dims, value.data as never);
+  return tensor(dtype, value.dims, rawBits(value.data) as never);
+}
+
+/** Half floats as raw bits, also where JavaScript has an array type for them (Node.js 24). */
+function rawBits(data: ort.Tensor['data']): ort.Tensor['data'] {
+  const isHalf = Object.prototype.toString.call(data) === '[object Float16Array]';
+  if (!isHalf || !ArrayBuffer.isView(data)) return data;
+  return new Uint16Array(data.buffer, data.byteOffset, data.byteLength / 2);
+}
+
+/** A tensor and the same memory as ONNX Runtime sees it. */
+interface Bound {
+  readonly own: Tensor;
+  readonly ort: ort.Tensor;
+}
+
+function requireName(name: string, known: readonly string[], what: 'input' | 'output'): void {
+  if (known.includes(name)) return;
+  throw new ShapeError({
+    what: `the graph has no ${what} ${name}`,
+    expected: known.join(', '),
+  });
 }
 
 /** A compiled graph. Dispose it (`await using`): its memory is outside of JavaScript's heap. */
@@ -64,13 +87,17 @@ export class Session {
   readonly outputNames: readonly string[];
   private readonly inner: ort.InferenceSession;
   private readonly boundInputs = new Map<string, ort.Tensor>();
-  private readonly boundOutputs = new Map<string, ort.Tensor>();
+  private readonly boundOutputs = new Map<string, Bound>();
+  private readonly inputSizes: DeclaredSizes;
+  private readonly outputSizes: DeclaredSizes;
   private disposed = false;
 
   private constructor(inner: ort.InferenceSession) {
     this.inner = inner;
     this.inputNames = inner.inputNames;
     this.outputNames = inner.outputNames;
+    this.inputSizes = declaredSizes(inner.inputMetadata);
+    this.outputSizes = declaredSizes(inner.outputMetadata);
     liveSessions += 1;
   }
 
@@ -108,12 +135,18 @@ export class Session {
 
   /** Feeds this tensor to every run until bound anew; the data is not copied. */
   bindInput(name: string, value: Tensor): void {
+    requireName(name, this.inputNames, 'input');
     this.boundInputs.set(name, toOrt(name, value));
   }
 
-  /** Makes every run write this output into the given tensor, in place. */
+  /**
+   * Makes every run write this output into the given tensor, in place. The memory may be that of
+   * an input (an update in place) if nothing in the graph reads that input after the output is
+   * written: the node that makes the output is the input's only reader, or depends on all others.
+   */
   bindOutput(name: string, value: Tensor): void {
-    this.boundOutputs.set(name, toOrt(name, value));
+    requireName(name, this.outputNames, 'output');
+    this.boundOutputs.set(name, { own: value, ort: toOrt(name, value) });
   }
 
   /**
@@ -124,6 +157,30 @@ export class Session {
     feeds: Readonly<Record<string, Tensor>>,
     wanted?: readonly string[],
   ): Promise<Record<string, Tensor>> {
+    const inputs = this.gatherInputs(feeds);
+    const sizes = readSymbols(
+      this.inputSizes,
+      new Map(Object.entries(inputs).map(([name, value]) => [name, value.dims])),
+    );
+    const names = wanted ?? this.outputNames;
+    const fetches: Record<string, ort.Tensor | null> = {};
+    for (const name of names) {
+      requireName(name, this.outputNames, 'output');
+      fetches[name] = this.boundOutputs.get(name)?.ort ?? null;
+    }
+    const results = names.length === 0 ? {} : await this.runInner(inputs, fetches);
+    return Object.fromEntries(
+      Object.entries(results).map(([name, value]) => {
+        const bound = this.boundOutputs.get(name)?.own;
+        const result = bound ?? fromOrt(name, value);
+        checkOutput(this.outputSizes, name, result.dims, sizes);
+        return [name, result];
+      }),
+    );
+  }
+
+  private gatherInputs(feeds: Readonly<Record<string, Tensor>>): Record<string, ort.Tensor> {
+    for (const name of Object.keys(feeds)) requireName(name, this.inputNames, 'input');
     const inputs: Record<string, ort.Tensor> = {};
     for (const name of this.inputNames) {
       const fed = feeds[name];
@@ -131,29 +188,24 @@ export class Session {
       if (!value) {
         throw new ShapeError({
           what: `input ${name} was neither fed nor bound`,
-          got: Object.keys(feeds).join(', '),
+          got: [...Object.keys(feeds), ...this.boundInputs.keys()].join(', ') || 'nothing',
         });
       }
       inputs[name] = value;
     }
-    const fetches: Record<string, ort.Tensor | null> = {};
-    for (const name of wanted ?? this.outputNames)
-      fetches[name] = this.boundOutputs.get(name) ?? null;
-    let results: ort.InferenceSession.OnnxValueMapType;
+    return inputs;
+  }
+
+  private async runInner(
+    inputs: Record<string, ort.Tensor>,
+    fetches: Record<string, ort.Tensor | null>,
+  ): Promise<ort.InferenceSession.OnnxValueMapType> {
     try {
-      results = await this.inner.run(inputs, fetches);
+      return await this.inner.run(inputs, fetches);
     } catch (cause) {
-      throw new RuntimeError(
-        {
-          what: 'a graph failed while running',
-          got: cause instanceof Error ? cause.message : String(cause),
-        },
-        cause,
-      );
+      const got = cause instanceof Error ? cause.message : String(cause);
+      throw new RuntimeError({ what: 'a graph failed while running', got }, cause);
     }
-    return Object.fromEntries(
-      Object.entries(results).map(([name, value]) => [name, fromOrt(name, value as ort.Tensor)]),
-    );
   }
 
   /** Frees the native memory; a second call does nothing. */

@@ -14,14 +14,22 @@ import type { Dim, DimLike, Shape } from '../dims.ts';
 import type { Emitter } from '../emitter.ts';
 import type { Value } from '../graph.ts';
 
-/** Cheapest way to tell Reshape its target: constants with 0 (copy) and one -1 where they suffice. */
-function reshapeTarget(e: Emitter, from: Shape, to: Shape): string {
-  const plain = to.map((d, i) => {
-    if (typeof d === 'number') return d;
+/**
+ * Cheapest way to tell Reshape its target: constants with 0 (copy this axis), or with one -1 (what
+ * is left), or the shape computed at run time. A -1 beside an axis that may turn out empty has no
+ * answer, so it stands beside positive numbers only.
+ */
+function emitReshape(e: Emitter, input: string, from: Shape, to: Shape): string {
+  const copied = to.map((d, i) => {
+    if (typeof d === 'number') return d === 0 ? -1 : d;
     const source = from[i];
     return source !== undefined && sameDim(d, source) ? 0 : -1;
   });
-  return plain.filter((d) => d === -1).length <= 1 ? e.ints(plain) : e.shape(to);
+  if (!copied.includes(-1)) return e.node('Reshape', [input, e.ints(copied)]);
+  const inferred = to.map((d) => (typeof d === 'number' ? d : -1));
+  const isPlain = !inferred.includes(0) && inferred.filter((d) => d === -1).length === 1;
+  if (isPlain) return e.node('Reshape', [input, e.ints(inferred)]);
+  return e.node('Reshape', [input, e.shape(to)], { attributes: { allowzero: { int: 1 } } });
 }
 
 /** The same elements in row-major order with another shape of equal size. */
@@ -39,7 +47,7 @@ export function reshape(x: Value, shape: readonly DimLike[]): Value {
     inputs: [x],
     dtype: x.dtype,
     shape: target,
-    emit: (e, [input = '']) => e.node('Reshape', [input, reshapeTarget(e, x.shape, target)]),
+    emit: (e, [input = '']) => emitReshape(e, input, x.shape, target),
     gradient: (g) => [reshape(g, x.shape)],
   });
 }
@@ -81,6 +89,9 @@ export interface ReduceOptions {
 export function sum(x: Value, axes: readonly number[], options: ReduceOptions = {}): Value {
   const normal = axes.map((a) => normalizeAxis(a, x.rank, 'sum'));
   if (normal.length === 0) return x;
+  if (new Set(normal).size < normal.length) {
+    throw new ShapeError({ what: 'sum: an axis is named twice', got: axes.join() });
+  }
   const keepDims = options.keepDims ?? false;
   return x.graph.add({
     name: 'ReduceSum',

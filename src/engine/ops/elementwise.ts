@@ -100,9 +100,23 @@ export function cos(x: Value): Value {
   return unary('Cos', x, (g) => neg(mul(g, sin(x))));
 }
 
-/** Logistic function 1 / (1 + e^-x). */
+/**
+ * Logistic function 1 / (1 + e^-x). In f64 it is spelt out: ONNX Runtime fuses x * Sigmoid(x) into
+ * an operator that has no f64 kernel, and then refuses the graph.
+ */
 export function sigmoid(x: Value): Value {
-  return unary('Sigmoid', x, (g, y) => mul(g, sub(y, mul(y, y))));
+  return x.graph.add({
+    name: 'Sigmoid',
+    inputs: [x],
+    dtype: x.dtype,
+    shape: x.shape,
+    emit: (e, [input = '']) => {
+      if (x.dtype !== 'f64') return e.node('Sigmoid', [input]);
+      const power = e.node('Exp', [e.node('Neg', [input])]);
+      return e.node('Reciprocal', [e.node('Add', [power, e.floatScalar('f64', 1)])]);
+    },
+    gradient: (g, y) => [mul(g, sub(y, mul(y, y)))],
+  });
 }
 
 /** SiLU x * sigmoid(x), the activation of SwiGLU. */
@@ -228,7 +242,11 @@ export function where(mask: Value, a: Value, b: Value): Value {
   });
 }
 
-const ONNX_CAST_CODES: Record<GraphDType, number> = { f32: 1, f64: 11, f16: 10, i64: 7, bool: 9 };
+const ONNX_CAST_CODES: Record<GraphDType, number> = { f32: 1, f64: 11, f16: 10, i64: 7, i32: 6, bool: 9 };
+
+function isFloat(dtype: GraphDType): boolean {
+  return dtype !== 'i64' && dtype !== 'bool';
+}
 
 /** The value in another type; gradients flow between floating-point types only. */
 export function cast(x: Value, dtype: GraphDType): Value {
@@ -240,7 +258,7 @@ export function cast(x: Value, dtype: GraphDType): Value {
     shape: x.shape,
     emit: (e, names) =>
       e.node('Cast', names, { attributes: { to: { int: ONNX_CAST_CODES[dtype] } } }),
-    gradient: (g) => [x.dtype === 'i64' || x.dtype === 'bool' ? null : cast(g, x.dtype)],
+    gradient: (g) => [isFloat(x.dtype) && isFloat(dtype) ? cast(g, x.dtype) : null],
   });
 }
 

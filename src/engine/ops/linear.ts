@@ -1,7 +1,7 @@
 // Owns matrix products and their gradient rules.
 
 import { ShapeError } from '../../errors.ts';
-import { broadcastShapes, dimAt, mulDims, sameDim, showShape } from '../dims.ts';
+import { broadcastShapes, dimAt, mulDims, sameDim, sameShape, showShape } from '../dims.ts';
 import type { Value } from '../graph.ts';
 import { reshape, sum, sumTo } from './broadcast.ts';
 import { transposeLast } from './shape.ts';
@@ -48,6 +48,13 @@ export function gemm(a: Value, b: Value, options: GemmOptions = {}): Value {
   if (rows === undefined || innerA === undefined || innerB === undefined || columns === undefined)
     mismatch('gemm', a, b);
   if (!sameDim(innerA, innerB)) mismatch('gemm', a, b);
+  if (bias && !sameShape(bias.shape, [columns])) {
+    throw new ShapeError({
+      what: 'gemm: bias does not fit the columns of the result',
+      got: showShape(bias.shape),
+      expected: showShape([columns]),
+    });
+  }
   return a.graph.add({
     name: 'Gemm',
     inputs: bias ? [a, b, bias] : [a, b],

@@ -80,20 +80,22 @@ export function slice(x: Value, axis: number, start: DimLike, end: DimLike): Val
   const [from, to] = [toDim(start), toDim(end)];
   const length = subDims(to, from);
   if (from === 0 && sameDim(to, dimAt(x.shape, normal))) return x;
-  if (typeof length === 'number' && length < 0) {
+  const full = dimAt(x.shape, normal);
+  const rest = subDims(full, to);
+  if ([from, length, rest].some((d) => typeof d === 'number' && d < 0)) {
     throw new ShapeError({
-      what: 'slice: end before start',
+      what: 'slice: ends out of order or out of range',
       got: `${String(from)}..${String(to)}`,
+      expected: `0 <= start <= end <= ${String(full)}`,
     });
   }
-  const full = dimAt(x.shape, normal);
   return x.graph.add({
     name: 'Slice',
     inputs: [x],
     dtype: x.dtype,
     shape: x.shape.map((d, i) => (i === normal ? length : d)),
     emit: (e, [input = '']) => e.node('Slice', [input, e.dim(from), e.dim(to), e.ints([normal])]),
-    gradient: (g) => [padZeros(g, normal, from, subDims(full, to))],
+    gradient: (g) => [padZeros(g, normal, from, rest)],
   });
 }
 
