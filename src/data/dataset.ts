@@ -69,8 +69,7 @@ function parseLine(bytes: Buffer, place: LinePlace): unknown {
 }
 
 /** Real path of a picture, which is a file inside of the folder; `root` is the folder's real path. */
-async function resolvePicture(root: string, path: string, place: LinePlace): Promise<string> {
-  const at = `${place.file}:${place.line}`;
+async function resolvePicture(root: string, path: string, at: string): Promise<string> {
   const joined = join(root, path);
   let target: string;
   try {
@@ -104,12 +103,14 @@ async function resolvePicture(root: string, path: string, place: LinePlace): Pro
   return target;
 }
 
-/** Is there a file that can be read. */
+/** Is there a plain file that can be read. */
 export async function isReadable(path: string): Promise<boolean> {
-  return access(path, constants.R_OK).then(
-    () => true,
-    () => false,
-  );
+  try {
+    await access(path, constants.R_OK);
+    return (await stat(path)).isFile();
+  } catch {
+    return false;
+  }
 }
 
 async function findExamples(folder: string): Promise<string> {
@@ -129,16 +130,11 @@ async function findExamples(folder: string): Promise<string> {
 /**
  * Bytes of one picture of an example, for the processor to decode.
  * @param path - the example's `image` or `auxiliary`.
- * @param place - where the path stands, for error texts; the dataset's file by default.
  * @throws DataError if it is missing, not a file, too large or outside of the folder.
  */
-export async function readPicture(
-  folder: string,
-  path: string,
-  place: LinePlace = { file: join(folder, EXAMPLES_FILE), line: 0 },
-): Promise<Buffer> {
-  await findExamples(folder);
-  return readFile(await resolvePicture(await realpath(folder), path, place));
+export async function readPicture(folder: string, path: string): Promise<Buffer> {
+  const file = await findExamples(folder);
+  return readFile(await resolvePicture(await realpath(folder), path, file));
 }
 
 /** What to read of a dataset. */
@@ -178,7 +174,7 @@ export async function* readDataset(
     if (options.split !== undefined && example.split !== options.split) continue;
     const { image, auxiliary } = example;
     const pictures = auxiliary === undefined ? [image] : [image, auxiliary];
-    await Promise.all(pictures.map((path) => resolvePicture(root, path, place)));
+    await Promise.all(pictures.map((path) => resolvePicture(root, path, `${file}:${line}`)));
     numGiven += 1;
     yield example;
   }
