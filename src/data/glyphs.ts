@@ -5,6 +5,10 @@ export const GLYPH_WIDTH = 5;
 /** Height of every glyph in font pixels. */
 export const GLYPH_HEIGHT = 7;
 
+// Letters that hang below the line: their first row stands where the third of others does.
+const HANGING = 'gpqy';
+const HANG_ROWS = 2;
+
 // Seven rows from top to bottom, five columns each; 1 is ink.
 const GLYPH_ROWS: Readonly<Record<string, string>> = {
   A: '01110 10001 10001 11111 10001 10001 10001',
@@ -39,7 +43,7 @@ const GLYPH_ROWS: Readonly<Record<string, string>> = {
   d: '00001 00001 01111 10001 10001 10001 01111',
   e: '00000 00000 01110 10001 11111 10000 01111',
   f: '00110 01000 11110 01000 01000 01000 01000',
-  g: '00000 00000 01111 10001 01111 00001 01110',
+  g: '01111 10001 10001 01111 00001 00001 01110',
   h: '10000 10000 11110 10001 10001 10001 10001',
   i: '00100 00000 01100 00100 00100 00100 01110',
   j: '00010 00000 00110 00010 00010 10010 01100',
@@ -48,8 +52,8 @@ const GLYPH_ROWS: Readonly<Record<string, string>> = {
   m: '00000 00000 11010 10101 10101 10101 10101',
   n: '00000 00000 11110 10001 10001 10001 10001',
   o: '00000 00000 01110 10001 10001 10001 01110',
-  p: '00000 00000 11110 10001 11110 10000 10000',
-  q: '00000 00000 01111 10001 01111 00001 00001',
+  p: '11110 10001 10001 10001 11110 10000 10000',
+  q: '01111 10001 10001 10001 01111 00001 00001',
   r: '00000 00000 10110 11001 10000 10000 10000',
   s: '00000 00000 01111 10000 01110 00001 11110',
   t: '01000 01000 11110 01000 01000 01001 00110',
@@ -57,7 +61,7 @@ const GLYPH_ROWS: Readonly<Record<string, string>> = {
   v: '00000 00000 10001 10001 01010 01010 00100',
   w: '00000 00000 10001 10101 10101 10101 01010',
   x: '00000 00000 10001 01010 00100 01010 10001',
-  y: '00000 00000 10001 10001 01111 00001 01110',
+  y: '10001 10001 10001 01111 00001 00001 01110',
   z: '00000 00000 11111 00010 00100 01000 11111',
   '0': '01110 10001 10011 10101 11001 10001 01110',
   '1': '00100 01100 00100 00100 00100 00100 01110',
@@ -95,4 +99,9 @@ const missingGlyph = parseRows(MISSING_GLYPH);
  */
 export function glyphOf(character: string): Uint8Array {
   return parsedGlyphs.get(character) ?? missingGlyph;
+}
+
+/** Rows by which a character is drawn lower than others: 2 for g, p, q and y, else 0. */
+export function descentOf(character: string): number {
+  return HANGING.includes(character) ? HANG_ROWS : 0;
 }

@@ -1,7 +1,7 @@
 // Owns pictures in memory and the few strokes the tasks draw with; processor/ and report/ read them.
 
 import { ShapeError } from '../errors.ts';
-import { GLYPH_HEIGHT, GLYPH_WIDTH, glyphOf } from './glyphs.ts';
+import { descentOf, GLYPH_HEIGHT, GLYPH_WIDTH, glyphOf } from './glyphs.ts';
 
 /** An RGB picture, 8 bit a channel, row-major: `data[(y * width + x) * 3 + channel]`. */
 export interface Raster {
@@ -84,17 +84,18 @@ export function drawText(
   let left = x;
   for (const character of text) {
     const glyph = glyphOf(character);
+    const top = y + descentOf(character) * scale;
     for (let i = 0; i < glyph.length; i++) {
       if (glyph[i] !== 1) continue;
       const glyphX = i % GLYPH_WIDTH;
       const glyphY = (i - glyphX) / GLYPH_WIDTH;
-      fillRect(raster, left + glyphX * scale, y + glyphY * scale, scale, scale, color);
+      fillRect(raster, left + glyphX * scale, top + glyphY * scale, scale, scale, color);
     }
     left += (GLYPH_WIDTH + 1) * scale;
   }
 }
 
-/** Size in pixels that `drawText` covers, without the empty column after the last glyph. */
+/** Size in pixels that `drawText` covers; g, p, q and y hang two font pixels below the height. */
 export function measureText(text: string, scale: number): { width: number; height: number } {
   const numGlyphs = Array.from(text).length;
   const width = Math.max(0, numGlyphs * (GLYPH_WIDTH + 1) - 1) * scale;

@@ -98,16 +98,18 @@ describe('strokes', () => {
 describe('the font', () => {
   it('draws a letter where it says it does', () => {
     const { width, height } = measureText('Ty', 1);
-    const raster = createRaster(width, height, WHITE);
+    const raster = createRaster(width, height + 2, WHITE);
     drawText(raster, 'Ty', 0, 0, 1, BLACK);
     expect(ascii(raster)).toEqual([
       '#####......',
       '..#........',
       '..#...#...#',
       '..#...#...#',
+      '..#...#...#',
       '..#....####',
       '..#.......#',
-      '..#....###.',
+      '..........#',
+      '.......###.',
     ]);
   });
 
