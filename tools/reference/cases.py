@@ -5,10 +5,11 @@ number of text tokens or a picture given as (height, width) in merged tokens.
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 Row = list[int | tuple[int, int]]
+Fix = Callable[["Case", random.Random], "Case"]
 
 # The last ids of every vocabulary; 0 is padding, the rest between them are words.
 NUM_SPECIAL = 4  # image, video, vision start, vision end
@@ -61,13 +62,15 @@ class Case:
             "+".join(str(s) if isinstance(s, int) else f"[{s[0]}x{s[1]}]" for s in row)
             for row in self.rows
         )
+        head = "tied" if self.tied else "untied"
+        config = "flat config" if self.flat_config else "nested config"
         return (
             f"rows {rows}, pad {self.padding}; decoder {self.layers} layers, "
-            f"{self.heads}/{self.kv_heads} heads of {self.head_dim}, sections {self.mrope_section}, "
-            f"{'tied' if self.tied else 'untied'}; vision {self.depth_V} blocks, full {self.full_blocks}, "
-            f"{self.heads_V} heads of {self.head_dim_V}, patch {self.patch}, merge {self.merge}, "
-            f"window {self.window}; {'flat' if self.flat_config else 'nested'} config"
-            f"{', sharded' if self.sharded else ''}"
+            f"{self.heads}/{self.kv_heads} heads of {self.head_dim}, "
+            f"sections {self.mrope_section}, {head}; vision {self.depth_V} blocks, "
+            f"full {self.full_blocks}, {self.heads_V} heads of {self.head_dim_V}, "
+            f"patch {self.patch}, merge {self.merge}, window {self.window}; "
+            f"{config}{', sharded' if self.sharded else ''}"
         )
 
 
@@ -76,7 +79,7 @@ def random_case(name: str, seed: int) -> Case:
     draw = random.Random(seed)
     ratio, kv_heads = draw.choice([(1, 3), (1, 4), (2, 1), (2, 2), (3, 1), (4, 1), (7, 1)])
     half = draw.choice([3, 4, 5, 6, 8])
-    first, second = sorted(draw.sample(range(1, half), 2)) if half > 2 else (1, 1)
+    first, second = sorted(draw.sample(range(1, half), 2))
     depth_V = draw.randint(1, 4)
     patch = draw.choice([2, 4, 5, 8])
     rows = [random_row(draw) for _ in range(draw.randint(1, 3))]
@@ -115,11 +118,14 @@ def random_row(draw: random.Random) -> Row:
     return [draw.randint(1, 5), (draw.randint(1, 6), draw.randint(1, 6)), draw.randint(3, 9)]
 
 
+NUM_FREE = 2  # configurations by default beyond the kinds
+
+
 def parity_cases(seed: int, count: int) -> Iterator[Case]:
     """Yields `count` cases: the kinds that must be covered first, then whatever is drawn."""
     for index in range(count):
         case_seed = seed * 1000 + index
-        draw = random.Random(-1 - case_seed)
+        draw = random.Random(f"kind {case_seed}")
         if index >= len(KINDS):
             yield random_case(f"free {index - len(KINDS) + 1}", case_seed)
             continue
@@ -133,7 +139,10 @@ def unfilled(case: Case, draw: random.Random) -> Case:
     sides = [window * draw.randint(1, 2) + draw.randint(1, window - 1) for _ in range(2)]
     depth_V = draw.randint(2, 3)
     return replace(
-        case, window=window, rows=[[3, (sides[0], sides[1]), 6], *case.rows[:1]], depth_V=depth_V,
+        case,
+        window=window,
+        rows=[[3, (sides[0], sides[1]), 6], *case.rows[:1]],
+        depth_V=depth_V,
         full_blocks=[draw.randrange(depth_V)],
     )
 
@@ -162,7 +171,7 @@ def left_padded(case: Case, draw: random.Random) -> Case:
     return replace(case, rows=rows, padding="left")
 
 
-def grouped(ratio: int, kv_heads: int, tied: bool):
+def grouped(ratio: int, kv_heads: int, tied: bool) -> Fix:
     """Returns a function that fixes the number of query heads a key head serves, and the tying."""
 
     def fix(case: Case, draw: random.Random) -> Case:
@@ -171,7 +180,7 @@ def grouped(ratio: int, kv_heads: int, tied: bool):
     return fix
 
 
-KINDS = [
+KINDS: list[tuple[str, Fix]] = [
     ("unfilled windows", unfilled),
     ("unfilled windows, again", unfilled),
     ("exact and single windows", filled),

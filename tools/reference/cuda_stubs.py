@@ -17,8 +17,12 @@ from pathlib import Path
 CUDA_LIBRARY = re.compile(r"\[(lib(?:cu(?!da\.)|nvrtc|nvshmem_host|nccl)[^\]]*)\]")
 UNDEFINED = re.compile(r"\bUND\s+(\w+)(?:@(\S+))?")
 # The libraries whose symbols carry no version, by the prefix of their function names.
-UNVERSIONED = {"libnccl": "nccl", "libcufile": "cuFile", "libcusparseLt": "cusparseLt",
-               "libcurand": "curand"}
+UNVERSIONED = {
+    "libnccl": "nccl",
+    "libcufile": "cuFile",
+    "libcusparseLt": "cusparseLt",
+    "libcurand": "curand",
+}
 
 
 def readelf(flag: str, library: Path) -> str:
@@ -54,10 +58,25 @@ def main(folder: Path) -> None:
             source, script = Path(scratch, "stub.c"), Path(scratch, "stub.map")
             source.write_text("".join(map(stub, sorted(names))))
             script.write_text(f"{version} {{ global: *; }};\n")
-            options = [] if soname.startswith(tuple(UNVERSIONED)) and not symbols[version] else [
-                f"-Wl,--version-script={script}"]
-            subprocess.run(["cc", "-shared", "-fPIC", "-w", f"-Wl,-soname,{soname}", *options,
-                            "-o", str(folder / soname), str(source)], check=True)
+            options = (
+                []
+                if soname.startswith(tuple(UNVERSIONED)) and not symbols[version]
+                else [f"-Wl,--version-script={script}"]
+            )
+            subprocess.run(
+                [
+                    "cc",
+                    "-shared",
+                    "-fPIC",
+                    "-w",
+                    f"-Wl,-soname,{soname}",
+                    *options,
+                    "-o",
+                    str(folder / soname),
+                    str(source),
+                ],
+                check=True,
+            )
 
 
 if __name__ == "__main__":

@@ -19,14 +19,30 @@ CASES = [
     Case("windows-tied", 1, [[3, (3, 5), 7], [6]], tied=True, depth_V=3),
     # 7 query heads on one key head, two pictures of different size in one row, nested sections.
     Case(
-        "pictures-untied", 2, [[2, (2, 3), 1, (4, 2), 5], [3, (1, 1), 2]], heads=7, kv_heads=1,
-        head_dim=6, mrope_section=[1, 1, 1], rope_theta=1_000_000.0, window=3, full_blocks=[0],
-        head_dim_V=8, heads_V=3,
+        "pictures-untied",
+        2,
+        [[2, (2, 3), 1, (4, 2), 5], [3, (1, 1), 2]],
+        heads=7,
+        kv_heads=1,
+        head_dim=6,
+        mrope_section=[1, 1, 1],
+        rope_theta=1_000_000.0,
+        window=3,
+        full_blocks=[0],
+        head_dim_V=8,
+        heads_V=3,
     ),
     # The layout of published checkpoints: flat config, several files; padding on the right.
     Case(
-        "flat-sharded", 3, [[1, (4, 4), 4], [9]], padding="right", flat_config=True, sharded=True,
-        kv_heads=4, head_dim_V=8, rms_eps=1e-5,
+        "flat-sharded",
+        3,
+        [[1, (4, 4), 4], [9]],
+        padding="right",
+        flat_config=True,
+        sharded=True,
+        kv_heads=4,
+        head_dim_V=8,
+        rms_eps=1e-5,
     ),
 ]
 
@@ -49,8 +65,10 @@ def write(case: Case) -> None:
     for file in folder.iterdir():
         file.chmod(0o644)
     size = sum(file.stat().st_size for file in folder.iterdir())
-    print(f"{case.name}: {size:,} bytes, loss {expected['loss'].item():.4f}, AdamW to "
-          f"{expected['adamw_losses'][-1].item():.4f}; {case.summary()}")
+    print(
+        f"{case.name}: {size:,} bytes, loss {expected['loss'].item():.4f}, AdamW to "
+        f"{expected['adamw_losses'][-1].item():.4f}; {case.summary()}"
+    )
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ EPSILON = 1e-8
 WEIGHT_DECAY = 0.01
 ADAMW_STEPS = 10
 NUM_SHARDS = 3
+VECTOR_STD = 0.2
 
 
 def save_model(case: Case, folder: Path) -> None:
@@ -41,18 +42,16 @@ def save_model(case: Case, folder: Path) -> None:
     generator = torch.Generator().manual_seed(case.seed)
     with torch.no_grad():
         for parameter in model.parameters():
-            values = torch.randn(parameter.shape, generator=generator)
+            noise = torch.randn(parameter.shape, generator=generator)
             if parameter.ndim > 1:
-                values *= (parameter[0].numel()) ** -0.5
+                parameter.copy_(noise * parameter[0].numel() ** -0.5)
             else:
-                values *= 0.2
-            # A vector that starts at one is a norm's weight, one that starts at zero is a bias.
-            parameter.copy_(values + parameter if parameter.ndim == 1 else values)
+                # Norms start at one and biases at zero; both get the same spread.
+                parameter.add_(noise * VECTOR_STD)
     size = sum(parameter.numel() * 4 for parameter in model.parameters())
     shard = f"{size // NUM_SHARDS // 1000 + 1}KB" if case.sharded else "5GB"
     model.save_pretrained(folder, max_shard_size=shard)
-    for extra in ("generation_config.json",):
-        (folder / extra).unlink(missing_ok=True)
+    (folder / "generation_config.json").unlink(missing_ok=True)
     if case.flat_config:
         (folder / "config.json").write_text(json.dumps(flat_config(case), indent=2) + "\n")
 
@@ -66,22 +65,36 @@ def load_model(folder: Path) -> Model:
 def text_config(case: Case) -> dict:
     """Returns the decoder's settings under the names that both layouts of config.json share."""
     return dict(
-        vocab_size=case.vocab, hidden_size=case.hidden, intermediate_size=case.ff,
-        num_hidden_layers=case.layers, num_attention_heads=case.heads,
-        num_key_value_heads=case.kv_heads, rms_norm_eps=case.rms_eps,
-        max_position_embeddings=4096, hidden_act="silu", use_sliding_window=False,
-        bos_token_id=None, eos_token_id=None,
+        vocab_size=case.vocab,
+        hidden_size=case.hidden,
+        intermediate_size=case.ff,
+        num_hidden_layers=case.layers,
+        num_attention_heads=case.heads,
+        num_key_value_heads=case.kv_heads,
+        rms_norm_eps=case.rms_eps,
+        max_position_embeddings=4096,
+        hidden_act="silu",
+        use_sliding_window=False,
+        bos_token_id=None,
+        eos_token_id=None,
     )
 
 
 def vision_config(case: Case) -> dict:
     """Returns the vision tower's settings."""
     return dict(
-        depth=case.depth_V, hidden_size=case.heads_V * case.head_dim_V, intermediate_size=case.ff_V,
-        num_heads=case.heads_V, out_hidden_size=case.hidden, patch_size=case.patch,
-        spatial_merge_size=case.merge, temporal_patch_size=case.temporal,
+        depth=case.depth_V,
+        hidden_size=case.heads_V * case.head_dim_V,
+        intermediate_size=case.ff_V,
+        num_heads=case.heads_V,
+        out_hidden_size=case.hidden,
+        patch_size=case.patch,
+        spatial_merge_size=case.merge,
+        temporal_patch_size=case.temporal,
         window_size=case.window * case.merge * case.patch + case.window_slack,
-        fullatt_block_indexes=case.full_blocks, hidden_act="silu", tokens_per_second=2,
+        fullatt_block_indexes=case.full_blocks,
+        hidden_act="silu",
+        tokens_per_second=2,
     )
 
 
@@ -96,17 +109,26 @@ def nested_config(case: Case) -> dict:
     rope = dict(rope_type="default", rope_theta=case.rope_theta, mrope_section=case.mrope_section)
     return dict(
         text_config=text_config(case) | dict(rope_parameters=rope),
-        vision_config=vision_config(case), tie_word_embeddings=case.tied, **special_ids(case),
+        vision_config=vision_config(case),
+        tie_word_embeddings=case.tied,
+        **special_ids(case),
     )
 
 
 def flat_config(case: Case) -> dict:
     """Returns the settings as the published checkpoints have them: the decoder at the root."""
-    return text_config(case) | special_ids(case) | dict(
-        architectures=["Qwen2_5_VLForConditionalGeneration"], model_type="qwen2_5_vl",
-        rope_theta=case.rope_theta, tie_word_embeddings=case.tied, torch_dtype="float32",
-        rope_scaling=dict(type="mrope", mrope_section=case.mrope_section),
-        vision_config=vision_config(case) | dict(in_chans=3, spatial_patch_size=case.patch),
+    return (
+        text_config(case)
+        | special_ids(case)
+        | dict(
+            architectures=["Qwen2_5_VLForConditionalGeneration"],
+            model_type="qwen2_5_vl",
+            rope_theta=case.rope_theta,
+            tie_word_embeddings=case.tied,
+            torch_dtype="float32",
+            rope_scaling=dict(type="mrope", mrope_section=case.mrope_section),
+            vision_config=vision_config(case) | dict(in_chans=3, spatial_patch_size=case.patch),
+        )
     )
 
 
@@ -170,7 +192,9 @@ def run(model: Model, inputs: Tensors) -> Tensors:
     types = (inputs["input_ids"] == model.config.image_token_id).int()
     feeds = dict(inputs, mm_token_type_ids=types, use_cache=False)
     positions, _ = model.model.get_rope_index(
-        inputs["input_ids"], mm_token_type_ids=types, image_grid_thw=inputs["image_grid_thw"],
+        inputs["input_ids"],
+        mm_token_type_ids=types,
+        image_grid_thw=inputs["image_grid_thw"],
         attention_mask=inputs["attention_mask"],
     )
     with torch.no_grad():
