@@ -64,6 +64,22 @@ export function readSymbols(
   return sizes;
 }
 
+/** Checks the tensor that a run is going to write an output into. */
+export function checkBound(
+  declared: DeclaredSizes,
+  name: string,
+  dims: readonly number[],
+  sizes: SymbolSizes,
+): void {
+  const fault = faultyAxis(declared.get(name), dims, sizes);
+  if (fault === undefined) return;
+  throw new ShapeError({
+    what: `the tensor bound to output ${name} has a wrong size on axis ${fault.axis}`,
+    got: showDims(dims),
+    expected: `${String(fault.dim)} = ${fault.size} there`,
+  });
+}
+
 /** Checks what a run returned: a wrong size means that an operation's shape rule is wrong. */
 export function checkOutput(
   declared: DeclaredSizes,

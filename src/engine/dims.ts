@@ -60,7 +60,9 @@ export function parseDim(text: string): Dim | undefined {
   if (/^-?\d+$/.test(text)) return Number(text);
   const terms = new Map<string, number>();
   for (const term of text.split(' + ')) {
-    const match = /^(?:(-?\d+)(?:\*|$))?((?:[A-Za-z_]\w*)(?:\*[A-Za-z_]\w*)*)?$/.exec(term);
+    const match = /^(?:(-?\d+)(?:\*(?=[A-Za-z_])|$))?((?:[A-Za-z_]\w*)(?:\*[A-Za-z_]\w*)*)?$/.exec(
+      term,
+    );
     if (!match || term === '') return undefined;
     terms.set(match[2] ?? '', Number(match[1] ?? 1));
   }

@@ -18,7 +18,7 @@ import type { AttributeProto, NodeProto, TensorProto } from './onnx-pb/onnx_pb.j
 export const CONTRIB_DOMAIN = 'com.microsoft';
 
 /** The types a value in a graph can have; bf16 is a storage type and never computed in. */
-export type GraphDType = Extract<DType, 'f32' | 'f64' | 'f16' | 'i64' | 'bool'>;
+export type GraphDType = Extract<DType, 'f32' | 'f64' | 'f16' | 'i64' | 'i32' | 'bool'>;
 
 /** Where a symbol's value can be read at run time: an input's axis, which is `factor` times it. */
 export interface SymbolSource {
@@ -36,6 +36,7 @@ export const ONNX_TYPES: Record<GraphDType, TensorProto_DataType> = {
   f64: TensorProto_DataType.DOUBLE,
   f16: TensorProto_DataType.FLOAT16,
   i64: TensorProto_DataType.INT64,
+  i32: TensorProto_DataType.INT32,
   bool: TensorProto_DataType.BOOL,
 };
 
@@ -89,6 +90,7 @@ export class Emitter {
   readonly initializers: TensorProto[] = [];
   private readonly symbols: SymbolSources;
   private readonly cache = new Map<string, string>();
+  private readonly results = new Map<string, readonly string[]>();
   private counter = 0;
 
   constructor(symbols: SymbolSources) {
@@ -120,7 +122,15 @@ export class Emitter {
         attribute: Object.entries(options.attributes ?? {}).map(([k, v]) => attribute(k, v)),
       }),
     );
+    if (output[0] !== undefined) this.results.set(output[0], output);
     return output;
+  }
+
+  /** Another output of the node whose first output has this name. */
+  sibling(first: string, index: number): string {
+    const found = this.results.get(first)?.[index];
+    if (found === undefined) throw new RangeError(`${first} has no output ${index}`);
+    return found;
   }
 
   /** Emits one node and returns the name of its result. */

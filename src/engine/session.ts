@@ -2,7 +2,7 @@
 
 import * as ort from 'onnxruntime-node';
 import { ConfigError, RuntimeError, ShapeError } from '../errors.ts';
-import { checkOutput, declaredSizes, readSymbols } from './declared-sizes.ts';
+import { checkBound, checkOutput, declaredSizes, readSymbols } from './declared-sizes.ts';
 import type { DeclaredSizes } from './declared-sizes.ts';
 import { tensor } from './tensor.ts';
 import type { DType, Tensor } from './tensor.ts';
@@ -151,7 +151,8 @@ export class Session {
 
   /**
    * Runs once. Bound outputs are written in place and returned as they are; others are new
-   * tensors owned by the caller. `wanted` limits the run to some outputs.
+   * tensors owned by the caller. `wanted` limits what comes back; ONNX Runtime computes all of the
+   * graph in any case, so what is often wanted alone deserves a graph of its own.
    */
   async run(
     feeds: Readonly<Record<string, Tensor>>,
@@ -166,7 +167,9 @@ export class Session {
     const fetches: Record<string, ort.Tensor | null> = {};
     for (const name of names) {
       requireName(name, this.outputNames, 'output');
-      fetches[name] = this.boundOutputs.get(name)?.ort ?? null;
+      const bound = this.boundOutputs.get(name);
+      if (bound) checkBound(this.outputSizes, name, bound.own.dims, sizes);
+      fetches[name] = bound?.ort ?? null;
     }
     const results = names.length === 0 ? {} : await this.runInner(inputs, fetches);
     return Object.fromEntries(

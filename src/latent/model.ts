@@ -1,0 +1,128 @@
+// Owns a model with its latent head: what is saved beside a checkpoint and what decoding needs.
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CheckpointError } from '../errors.ts';
+import { readSafetensors, writeSafetensors } from '../engine/safetensors.ts';
+import type { Tensor } from '../engine/tensor.ts';
+import { tensor } from '../engine/tensor.ts';
+import { readModelBundle } from '../model/bundle.ts';
+import type { ModelBundle } from '../model/bundle.ts';
+import { Weights, fillWeights } from '../model/weights.ts';
+import type { LatentPositions } from '../processor/positions.ts';
+import { decodeBasis, encodeBasis, expectBasisWidth } from './basis-file.ts';
+import { BASIS_INPUTS, headSpecs } from './head.ts';
+import type { HeadSpec } from './head.ts';
+import type { PcaBasis } from './pca.ts';
+import { VARIANTS } from './variants.ts';
+import type { TeacherInputs, VariantName } from './variants.ts';
+
+/** File of the latent head beside a checkpoint. */
+export const HEAD_FILE = 'latent_head.safetensors';
+
+/** What a checkpoint's latents are, as stored beside it. */
+export interface LatentSettings {
+  readonly variant: VariantName;
+  /** K it was trained with. */
+  readonly numLatents: number;
+  readonly teacherInputs: TeacherInputs;
+  readonly positions: LatentPositions;
+  readonly head: HeadSpec;
+}
+
+/** A head with its weights and its fixed tensors. */
+export interface LatentHead {
+  readonly spec: HeadSpec;
+  readonly weights: Weights;
+  readonly fixed: ReadonlyMap<string, Tensor>;
+  readonly basis?: PcaBasis;
+}
+
+/** A model that can write latents; `settings` is absent for a base that never learned to. */
+export interface GapModel {
+  readonly bundle: ModelBundle;
+  readonly head: LatentHead;
+  readonly settings?: LatentSettings;
+}
+
+/** Tensors of a basis under the names that graphs use. */
+export function basisTensors(basis: PcaBasis): Map<string, Tensor> {
+  return new Map<string, Tensor>([
+    [BASIS_INPUTS.basis, tensor('f32', [basis.dim, basis.k], basis.basis_DK)],
+    [BASIS_INPUTS.mean, tensor('f32', [basis.dim], basis.mean_D)],
+  ]);
+}
+
+/** A head from its parts. */
+export function makeHead(spec: HeadSpec, weights: Weights, basis?: PcaBasis): LatentHead {
+  return {
+    spec,
+    weights,
+    fixed: spec.kind === 'pca' && basis ? basisTensors(basis) : new Map(),
+    ...(basis ? { basis } : {}),
+  };
+}
+
+/** The head of a model without one: the state as it is. */
+export function outputHead(): LatentHead {
+  return { spec: { kind: 'output' }, weights: new Weights([]), fixed: new Map() };
+}
+
+function parseSettings(text: string | undefined, place: string): LatentSettings {
+  const parsed = JSON.parse(text ?? 'null') as LatentSettings | null;
+  if (!parsed || !(parsed.variant in VARIANTS)) {
+    throw new CheckpointError({
+      what: `${place} does not say which variant it belongs to`,
+      got: text?.slice(0, 200) ?? 'no settings',
+      fix: 'train again, or remove the file to use the model without latents',
+    });
+  }
+  return parsed;
+}
+
+/** Reads a model folder with its latent head, if it has one. */
+export async function readGapModel(folder: string): Promise<GapModel> {
+  const bundle = await readModelBundle(folder);
+  const place = join(folder, HEAD_FILE);
+  const present = await access(place).then(
+    () => true,
+    () => false,
+  );
+  if (!present) return { bundle, head: outputHead() };
+  const file = await readSafetensors(place);
+  const settings = parseSettings(file.metadata.get('settings'), place);
+  const specs = headSpecs(settings.head);
+  const weights = fillWeights(specs, file.tensors, place);
+  if (!file.metadata.has('basis'))
+    return { bundle, head: makeHead(settings.head, weights), settings };
+  const { basis } = decodeBasis(
+    {
+      tensors: new Map([...file.tensors].filter(([name]) => name.startsWith('latent_basis.'))),
+      metadata: file.metadata,
+    },
+    place,
+  );
+  expectBasisWidth(basis, bundle.checkpoint.config.text.hiddenSize, place);
+  return { bundle, head: makeHead(settings.head, weights, basis), settings };
+}
+
+/** Writes the head file beside a checkpoint. */
+export async function writeLatentHead(
+  folder: string,
+  head: LatentHead,
+  settings: LatentSettings,
+  provenance: ReadonlyMap<string, string>,
+): Promise<void> {
+  const stored = head.basis
+    ? encodeBasis(head.basis, new Map())
+    : { tensors: new Map<string, Tensor>(), metadata: new Map<string, string>() };
+  await writeSafetensors(
+    join(folder, HEAD_FILE),
+    new Map<string, Tensor>([...head.weights.byName, ...stored.tensors]),
+    new Map([
+      ...stored.metadata,
+      ...provenance,
+      ['settings', JSON.stringify(settings)],
+      ...(head.basis ? [['basis', head.basis.kind] as const] : []),
+    ]),
+  );
+}
