@@ -154,9 +154,7 @@ function templateError(what: string, cause?: unknown): CheckpointError {
   return new CheckpointError(
     {
       what: `The chat template ${what}`,
-      ...(cause === undefined
-        ? {}
-        : { got: cause instanceof Error ? cause.message : String(cause) }),
+      ...(cause instanceof Error ? { got: cause.message } : {}),
       expected: 'a Jinja chat template of the Qwen2.5-VL family that uses each text once',
       fix: 'use the chat template that belongs to the checkpoint',
     },

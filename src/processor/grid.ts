@@ -22,7 +22,10 @@ export function numMergedTokens(grid: GridThw, mergeSize: number): number {
   return numPatches(grid) / (mergeSize * mergeSize);
 }
 
-/** @throws ShapeError when a grid has a side that is not a positive multiple of the merge size. */
+/**
+ * Checks that a grid can be merged.
+ * @throws ShapeError when it has a side that is not a positive multiple of the merge size.
+ */
 export function checkGrid(grid: GridThw, mergeSize: number): void {
   const [t, h, w] = grid;
   const valid =

@@ -72,7 +72,8 @@ const NUM_CHANNELS = 3;
 // Source: Pillow Resample.c (bicubic_filter, precompute_coeffs, PRECISION_BITS = 32 - 8 - 2).
 const BICUBIC_A = -0.5;
 const BICUBIC_SUPPORT = 2;
-const PRECISION = 2 ** 22;
+const PRECISION_BITS = 22;
+const PRECISION = 2 ** PRECISION_BITS;
 
 /** Fixed-point weights of one axis: output i reads `counts[i]` inputs from `starts[i]` on. */
 interface AxisWeights {
@@ -133,7 +134,7 @@ function axisWeights(inputSize: number, outputSize: number): AxisWeights {
 }
 
 function toByte(fixedPoint: number): number {
-  const value = Math.floor(fixedPoint / PRECISION);
+  const value = fixedPoint >> PRECISION_BITS;
   return value < 0 ? 0 : value > 255 ? 255 : value;
 }
 
@@ -147,14 +148,20 @@ function resizeWidth(raster: Raster, width: number): Raster {
     for (let x = 0; x < width; x++) {
       const first = (line + (axis.starts[x] ?? 0)) * NUM_CHANNELS;
       const count = axis.counts[x] ?? 0;
-      for (let channel = 0; channel < NUM_CHANNELS; channel++) {
-        let sum = PRECISION / 2;
-        let at = first + channel;
-        for (let k = x * axis.stride, last = k + count; k < last; k++, at += NUM_CHANNELS) {
-          sum += (input[at] ?? 0) * (axis.weights[k] ?? 0);
-        }
-        data[out++] = toByte(sum);
+      let red = PRECISION / 2;
+      let green = PRECISION / 2;
+      let blue = PRECISION / 2;
+      let at = first;
+      for (let k = x * axis.stride, last = k + count; k < last; k++, at += NUM_CHANNELS) {
+        const weight = axis.weights[k] ?? 0;
+        red += (input[at] ?? 0) * weight;
+        green += (input[at + 1] ?? 0) * weight;
+        blue += (input[at + 2] ?? 0) * weight;
       }
+      data[out] = toByte(red);
+      data[out + 1] = toByte(green);
+      data[out + 2] = toByte(blue);
+      out += NUM_CHANNELS;
     }
   }
   return { width, height, data };
@@ -165,7 +172,7 @@ function resizeHeight(raster: Raster, height: number): Raster {
   const axis = axisWeights(raster.height, height);
   const stride = width * NUM_CHANNELS;
   const data = new Uint8Array(stride * height);
-  const sums = new Float64Array(stride);
+  const sums = new Int32Array(stride);
   for (let y = 0; y < height; y++) {
     sums.fill(PRECISION / 2);
     const start = axis.starts[y] ?? 0;

@@ -39,7 +39,10 @@ export interface LatentTokenIds {
   readonly latentEnd: number;
 }
 
-/** @throws CheckpointError naming the token that the tokenizer lacks. */
+/**
+ * Ids of turns and pictures.
+ * @throws CheckpointError naming the token that the tokenizer lacks.
+ */
 export function chatTokenIds(tokenizer: TextTokenizer): ChatTokenIds {
   return {
     pad: tokenizer.idOf(CHAT_TOKENS.pad),
@@ -51,7 +54,10 @@ export function chatTokenIds(tokenizer: TextTokenizer): ChatTokenIds {
   };
 }
 
-/** @throws CheckpointError naming the token that the tokenizer lacks. */
+/**
+ * Ids of latent spans.
+ * @throws CheckpointError naming the token that the tokenizer lacks.
+ */
 export function latentTokenIds(tokenizer: TextTokenizer): LatentTokenIds {
   return {
     latentStart: tokenizer.idOf(LATENT_START),

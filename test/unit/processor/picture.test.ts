@@ -68,6 +68,18 @@ describe('decodePicture', () => {
     }
   });
 
+  it('refuses a JPEG whose last rows are missing instead of filling them with grey', async () => {
+    const pixels = Uint8Array.from({ length: 64 * 64 * 3 }, (_, i) => (i * i) % 251);
+    const jpeg = await sharp(pixels, { raw: { width: 64, height: 64, channels: 3 } })
+      .jpeg()
+      .toBuffer();
+    const cut = jpeg.subarray(0, Math.floor(jpeg.length * 0.8));
+    expect((await decodePicture(jpeg, { name: 'whole.jpg' })).height).toBe(64);
+    await expect(decodePicture(cut, { name: 'cut.jpg' })).rejects.toThrow(
+      /cut\.jpg cannot be decoded/,
+    );
+  });
+
   it('refuses a decompression bomb before decoding it', async () => {
     const bomb = await sharp({
       create: { width: 4000, height: 4000, channels: 3, background: '#fff' },

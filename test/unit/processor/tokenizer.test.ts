@@ -90,6 +90,15 @@ describe('byte-level BPE', () => {
   });
 });
 
+describe('added tokens', () => {
+  it('match the longest spelling, wherever it stands in the file', () => {
+    const added_tokens = ['<a>', '<a><b>', '+('].map((content, i) => ({ id: 500 + i, content }));
+    const tokenizer = createTokenizer({ ...tinyFiles.tokenizerJson, added_tokens }, {});
+    expect(tokenizer.encode('<a><a><b>+(<a>')).toEqual([500, 501, 502, 500]);
+    expect(tokenizer.numTokens).toBe(503);
+  });
+});
+
 describe('broken tokenizer files', () => {
   const json = tinyFiles.tokenizerJson;
 
@@ -127,7 +136,7 @@ describe('the tiny tokenizer', () => {
     expect(tinyFiles.numTokens).toBe(unique.length);
     expect(tiny.numTokens).toBe(unique.length);
     expect(unique.map((token) => tiny.idOf(token))).toEqual([...unique.keys()]);
-    const ids = [...Object.values(chatTokenIds(tiny)), ...Object.values(latentTokenIds(tiny))];
+    const ids = Object.values<number>({ ...chatTokenIds(tiny), ...latentTokenIds(tiny) });
     expect(new Set(ids).size).toBe(9);
     expect(Math.min(...ids)).toBe(unique.length - TINY_SPECIAL_TOKENS.length);
   });
