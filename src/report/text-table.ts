@@ -1,4 +1,5 @@
 // Owns tables as text, for the terminal and for Markdown; the CLI and the README generator call it.
+import { visible } from './html.ts';
 import type { AccuracyRow, Estimate, InterventionRow, Source } from './types.ts';
 
 /** A column of a table: its heading and the side its cells lean to. */
@@ -35,7 +36,7 @@ export function interval(low: string, high: string): string {
 }
 
 function printable(text: string): string {
-  return text.replace(/\p{Cc}+/gu, ' ').trim();
+  return visible(text).trim();
 }
 
 function marked(label: string, source: Source): string {
