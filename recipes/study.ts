@@ -1,0 +1,72 @@
+// The study: every variant, intervention, teacher mode, budget, tau, rank and control on three bases.
+//
+// Source: GAP (arXiv 2605.12374) Tables 2, 5, 6, 7, 10 at small scale; pilot in docs/LOG.md.
+// Command: npx tsx recipes/study.ts [--out runs/study] [--only TEXT] [--threads 1]
+// Result: one JSON file a job in the output folder; `npx tsx recipes/study-summary.ts` makes the table.
+// Time: about 4 minutes a job on one core; jobs whose file exists are skipped, so it resumes.
+import { access, mkdir, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { studyJobs } from './study/jobs.ts';
+import type { StudyJob } from './study/jobs.ts';
+import { runBase, runJob } from './study/run.ts';
+import { makeSetting } from './study/setting.ts';
+import type { Setting } from './study/setting.ts';
+
+const { values } = parseArgs({
+  options: {
+    out: { type: 'string', default: 'runs/study' },
+    only: { type: 'string', default: '' },
+    threads: { type: 'string', default: '1' },
+  },
+});
+const threads = Number(values.threads);
+const options = { threads, spinning: threads > 1 };
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function store(path: string, value: unknown): Promise<void> {
+  await writeFile(`${path}.partial`, JSON.stringify(value));
+  await rename(`${path}.partial`, path);
+}
+
+let current: { readonly key: string; readonly setting: Setting } | undefined;
+
+async function settingOf(job: StudyJob): Promise<Setting> {
+  const key = `${job.seed}/${job.recipe.numLatents}`;
+  if (current?.key !== key) {
+    current = {
+      key,
+      setting: await makeSetting(values.out, job.seed, job.recipe.numLatents, options),
+    };
+  }
+  return current.setting;
+}
+
+await mkdir(join(values.out, 'jobs'), { recursive: true });
+const jobs = studyJobs().filter((job) => job.id.includes(values.only));
+for (const [i, job] of jobs.entries()) {
+  const file = join(values.out, 'jobs', `${job.id}.json`);
+  if (await exists(file)) continue;
+  const setting = await settingOf(job);
+  const baseFile = join(values.out, 'jobs', `s${job.seed}-base.json`);
+  if (!(await exists(baseFile))) {
+    await store(baseFile, {
+      job: { id: `s${job.seed}-base`, seed: job.seed, variant: 'base', kind: 'main' },
+      arms: await runBase(setting, job, options),
+    });
+  }
+  process.stderr.write(`job ${i + 1}/${jobs.length}: ${job.id}\n`);
+  const result = await runJob(setting, job, options);
+  await store(file, result);
+  const clean = result.arms['validation']?.['clean'];
+  const right = [...(clean?.correct ?? '')].filter((c) => c === '1').length;
+  process.stderr.write(
+    `${job.id}: validation ${((100 * right) / (clean?.correct.length ?? 1)).toFixed(1)} % in ${result.trainSeconds.toFixed(0)} s\n`,
+  );
+}

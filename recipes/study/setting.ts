@@ -1,0 +1,154 @@
+// Owns what all jobs of one seed share: base, examples, capacity scores, moments; made once, kept on disk.
+import { access, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { PRETRAIN_DEFAULTS } from '../../src/config.ts';
+import type { CapacityScore } from '../../src/capacity/assignment.ts';
+import { prepareExamples } from '../../src/context/prepared.ts';
+import type { PreparedExample } from '../../src/context/prepared.ts';
+import type { Split } from '../../src/data/example.ts';
+import { sampleExamples } from '../../src/data/splits.ts';
+import type { GeneratedExample } from '../../src/data/splits.ts';
+import type { SessionOptions } from '../../src/engine/session.ts';
+import { EVALUATION_BATCH, evaluateExamples } from '../../src/evaluate/evaluate.ts';
+import { Decoder } from '../../src/generate/decoder.ts';
+import { outputHead } from '../../src/latent/model.ts';
+import { MomentAccumulator } from '../../src/latent/moments.ts';
+import type { Moments } from '../../src/latent/moments.ts';
+import { readModelBundle } from '../../src/model/bundle.ts';
+import type { ModelBundle } from '../../src/model/bundle.ts';
+import { PictureEncoder } from '../../src/model/picture-encoder.ts';
+import { pretrain } from '../../src/train/pretrain.ts';
+import { STUDY } from './jobs.ts';
+
+/** Seeds of the example draws; validation and test are the same for every base. */
+const DRAW_SEEDS: Readonly<Record<Split, number>> = { train: 1000, validation: 2000, test: 3000 };
+/** Longest answer of the base in tokens. */
+const BASE_ANSWER_TOKENS = 6;
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** The base of a seed, pretrained if it is not there; the shipped one serves the first seed. */
+export async function ensureBase(
+  folder: string,
+  seed: number,
+  options: SessionOptions,
+): Promise<string> {
+  const shipped = new URL('../../assets/base', import.meta.url).pathname;
+  if (seed === 0 && (await exists(join(shipped, 'model.safetensors')))) return shipped;
+  const base = join(folder, `base-${seed}`);
+  if (await exists(join(base, 'done'))) return base;
+  const recipe = { ...PRETRAIN_DEFAULTS, seed: STUDY.baseSeeds[seed] ?? seed };
+  for await (const record of pretrain(recipe, { ...options, folder: base })) {
+    if (record.step % 100 === 0)
+      process.stderr.write(`base ${seed}: step ${record.step}, loss ${record.loss.toFixed(4)}\n`);
+  }
+  await writeFile(join(base, 'done'), '');
+  return base;
+}
+
+/** Generated examples of a split with their pictures encoded. */
+export async function prepareDraw(
+  bundle: ModelBundle,
+  encoder: PictureEncoder,
+  split: Split,
+  count: number,
+  seed: number,
+  numLatents: number,
+): Promise<PreparedExample[]> {
+  const offset = split === 'train' ? seed : 0;
+  const drawn: GeneratedExample[] = [
+    ...sampleExamples({ split, count, seed: DRAW_SEEDS[split] + offset }),
+  ];
+  const examples = drawn.map(({ id, question, answer, think, parser, task, difficulty }) => ({
+    id,
+    question,
+    answer,
+    think,
+    parser,
+    task,
+    difficulty,
+    split,
+    image: 'in memory',
+    auxiliary: 'in memory',
+  }));
+  return prepareExamples(bundle, encoder, examples, {
+    numLatents,
+    load: (_, i) => Promise.resolve(drawn[i] as GeneratedExample),
+  });
+}
+
+async function scoreBase(
+  bundle: ModelBundle,
+  items: readonly PreparedExample[],
+  seed: number,
+  options: SessionOptions,
+): Promise<CapacityScore[]> {
+  const correct = new Map<string, number>();
+  await using decoder = await Decoder.create({ bundle, head: outputHead() }, options);
+  for (let sample = 0; sample < STUDY.numSamples; sample++) {
+    const run = evaluateExamples(decoder, items, {
+      seed,
+      sample,
+      batchSize: EVALUATION_BATCH,
+      numLatents: 1,
+      maxNewTokens: BASE_ANSWER_TOKENS,
+      temperature: 1,
+      intervention: { kind: 'zero-latent' },
+      calibration: { kind: 'none' },
+    });
+    for await (const { prediction } of run) {
+      correct.set(prediction.id, (correct.get(prediction.id) ?? 0) + (prediction.correct ? 1 : 0));
+    }
+    process.stderr.write(`capacity ${seed}: sample ${sample + 1}/${STUDY.numSamples}\n`);
+  }
+  return items.map(({ example }) => ({
+    id: example.id,
+    numSamples: STUDY.numSamples,
+    numCorrect: correct.get(example.id) ?? 0,
+  }));
+}
+
+/** What the jobs of one seed and one latent budget start from. */
+export interface Setting {
+  readonly bundle: ModelBundle;
+  readonly train: readonly PreparedExample[];
+  readonly validation: readonly PreparedExample[];
+  readonly test: readonly PreparedExample[];
+  readonly capacity: readonly CapacityScore[];
+  readonly moments: Moments;
+}
+
+/** Makes the setting of a seed; capacity scores are kept in a file, the rest is quick. */
+export async function makeSetting(
+  folder: string,
+  seed: number,
+  numLatents: number,
+  options: SessionOptions,
+): Promise<Setting> {
+  const bundle = await readModelBundle(await ensureBase(folder, seed, options));
+  await using encoder = new PictureEncoder(bundle, options);
+  const draw = (split: Split, count: number): Promise<PreparedExample[]> =>
+    prepareDraw(bundle, encoder, split, count, seed, numLatents);
+  const train = await draw('train', STUDY.numTrain);
+  await mkdir(folder, { recursive: true });
+  const file = join(folder, `capacity-${seed}.json`);
+  if (!(await exists(file))) {
+    await writeFile(file, JSON.stringify(await scoreBase(bundle, train, seed, options)));
+  }
+  const accumulator = new MomentAccumulator(bundle.checkpoint.config.text.hiddenSize);
+  for (const { auxiliaryRows_KD } of train)
+    if (auxiliaryRows_KD) await accumulator.add(auxiliaryRows_KD);
+  return {
+    bundle,
+    train,
+    validation: await draw('validation', STUDY.numValidation),
+    test: await draw('test', STUDY.numTest),
+    capacity: JSON.parse(await readFile(file, 'utf8')) as CapacityScore[],
+    moments: await accumulator.moments(),
+  };
+}
