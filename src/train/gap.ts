@@ -1,0 +1,273 @@
+// Owns training of every variant on prepared examples: rows, teacher inputs, objective, run.
+// Axes: K latents of a span, L latents of a batch, D hidden.
+import type { TrainRecipe } from '../config.ts';
+import type { PreparedExample } from '../context/prepared.ts';
+import { formatResponse } from '../data/format.ts';
+import { ConfigError, DataError } from '../errors.ts';
+import type { SessionOptions } from '../engine/session.ts';
+import type { Tensor } from '../engine/tensor.ts';
+import { tensor } from '../engine/tensor.ts';
+import { noMeanBasis, randomBasis } from '../latent/basis-controls.ts';
+import { headSpecs, initialiseHead } from '../latent/head.ts';
+import type { HeadSpec } from '../latent/head.ts';
+import { makeHead } from '../latent/model.ts';
+import type { GapModel, LatentSettings } from '../latent/model.ts';
+import { projectOntoPlane } from '../latent/pca.ts';
+import type { PcaBasis } from '../latent/pca.ts';
+import { VARIANTS } from '../latent/variants.ts';
+import type { VariantName } from '../latent/variants.ts';
+import { positionConfig, responseIds } from '../model/bundle.ts';
+import type { ModelBundle } from '../model/bundle.ts';
+import { decoderSpecs } from '../model/parameters.ts';
+import { Weights } from '../model/weights.ts';
+import type { LatentPositions } from '../processor/positions.ts';
+import { assembleRow, batchRows } from '../processor/sequence.ts';
+import type { Row } from '../processor/sequence.ts';
+import { Rng } from '../rng.ts';
+import { runTraining } from './loop.ts';
+import type { StepRecord } from './loop.ts';
+import { encodeObjective } from './objective.ts';
+import { latentFeeds, textFeeds } from './text-batch.ts';
+import { Trainer } from './trainer.ts';
+import type { BatchFeeds } from './trainer.ts';
+
+/** Rows are padded to a multiple of this, so that few shapes occur; ours. */
+const LENGTH_MULTIPLE = 8;
+/** Steps between saved states; ours: at most half a minute is lost. */
+const SAVE_EVERY = 250;
+
+/** What a variant is trained from. */
+export interface TrainInputs {
+  readonly bundle: ModelBundle;
+  readonly examples: readonly PreparedExample[];
+  /** Ids with latent supervision under capacity assignment; needed by variants that use it. */
+  readonly latentIds?: ReadonlySet<string>;
+  /** Fitted on the auxiliary embeddings of the training set; its variance scales the latent loss. */
+  readonly basis: PcaBasis;
+}
+
+/** Options of a run besides its recipe. */
+export interface TrainOptions extends SessionOptions {
+  /** Where the state is saved; absent: nothing is. */
+  readonly folder?: string;
+  readonly signal?: AbortSignal;
+}
+
+/** The head a variant trains at a given width. */
+export function variantHead(name: VariantName, recipe: TrainRecipe, basis: PcaBasis): HeadSpec {
+  const { head } = VARIANTS[name];
+  const hiddenSize = basis.dim;
+  if (head === 'output') return { kind: 'output' };
+  if (head === 'full') return { kind: 'full', hiddenSize, adapterSize: recipe.adapterSize };
+  return { kind: head, hiddenSize, numComponents: basis.k, adapterSize: recipe.adapterSize };
+}
+
+function variantBasis(name: VariantName, basis: PcaBasis, seed: number): PcaBasis {
+  const kind = VARIANTS[name].basis;
+  if (kind === 'random') return randomBasis(basis, new Rng(seed).fork('random basis'));
+  return kind === 'no-mean' ? noMeanBasis(basis) : basis;
+}
+
+interface TrainingRow {
+  readonly row: Row;
+  readonly item: PreparedExample;
+}
+
+function trainingRows(name: VariantName, recipe: TrainRecipe, inputs: TrainInputs): TrainingRow[] {
+  const { assignment } = VARIANTS[name];
+  if (assignment === 'capacity' && !inputs.latentIds) {
+    throw new ConfigError({
+      what: `variant ${name} needs capacity scores`,
+      fix: 'run `gapvl capacity score` first',
+    });
+  }
+  const rows = inputs.examples.map((item) => {
+    const latent =
+      item.auxiliaryRows_KD !== undefined &&
+      (assignment === 'all' ||
+        (assignment === 'capacity' && inputs.latentIds?.has(item.example.id) === true));
+    const style = latent
+      ? { latents: 'span' as const, numLatents: recipe.numLatents }
+      : { latents: 'none' as const };
+    const response = responseIds(inputs.bundle, formatResponse(item.example, style));
+    return { item, row: assembleRow(item.promptIds, response, inputs.bundle.sequence) };
+  });
+  if (rows.length === 0) {
+    throw new DataError({
+      what: 'the training set is empty',
+      fix: 'generate data with `gapvl data generate`',
+    });
+  }
+  if (assignment !== 'none' && rows.every(({ row }) => row.spans.length === 0)) {
+    throw new DataError({
+      what: `no example gets latent supervision for variant ${name}`,
+      got: `${rows.length} examples, all text-only`,
+      fix: 'raise tau, or use data with auxiliary pictures',
+    });
+  }
+  return rows;
+}
+
+/** Row indices of a step; epochs are shuffled and everything follows from seed and step. */
+function epochSampler(count: number, recipe: TrainRecipe): (step: number) => number[] {
+  let known = { epoch: -1, order: [] as readonly number[] };
+  const rowAt = (at: number): number => {
+    const epoch = Math.floor(at / count);
+    if (known.epoch !== epoch) {
+      const rng = new Rng(recipe.seed).fork(`epoch ${epoch}`);
+      known = { epoch, order: rng.shuffle(Array.from({ length: count }, (_, i) => i)) };
+    }
+    return known.order[at % count] as number;
+  };
+  return (step) =>
+    Array.from({ length: recipe.batchSize }, (_, i) => rowAt(step * recipe.batchSize + i));
+}
+
+function joinRows(parts: readonly Float32Array[]): Float32Array {
+  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
+/** Chance that a teacher input is replaced by the model's own prediction; ours: a ramp to 1 at half time. */
+function scheduledShare(recipe: TrainRecipe, step: number): number {
+  return Math.min(1, step / (recipe.steps / 2));
+}
+
+/** A variant's training run: yields every step, returns the trained model. */
+export async function* trainVariant(
+  name: VariantName,
+  recipe: TrainRecipe,
+  inputs: TrainInputs,
+  options: TrainOptions = {},
+): AsyncGenerator<StepRecord, GapModel> {
+  const { bundle } = inputs;
+  const { config } = bundle.checkpoint;
+  const variant = VARIANTS[name];
+  if (!variant.trained || variant.weightsOf) {
+    throw new ConfigError({
+      what: `variant ${name} is not trained itself`,
+      ...(variant.weightsOf ? { fix: `train ${variant.weightsOf}` } : {}),
+    });
+  }
+  const basis = variantBasis(name, inputs.basis, recipe.seed);
+  const spec = variantHead(name, recipe, basis);
+  const backbone = decoderSpecs(config.text);
+  const head = headSpecs(spec);
+  const weights = new Weights([...backbone, ...head]);
+  for (const { name: own } of backbone)
+    weights.get(own).data.set(bundle.checkpoint.weights.get(own).data);
+  initialiseHead(spec, weights, new Rng(recipe.seed).fork('latent head'), basis);
+  const rows = trainingRows(name, recipe, inputs);
+  const positions: LatentPositions =
+    recipe.latentPositions === 'grid'
+      ? { kind: 'grid', numLatents: recipe.numLatents }
+      : { kind: 'sequential' };
+  const latents = { head: spec, loss: variant.loss, padId: bundle.sequence.latentPad };
+  const parameters = [...backbone, ...head];
+  const shared = { pictures: { kind: 'rows' as const }, parameters, trained: parameters };
+  const trainedHead = makeHead(spec, weights, variant.head === 'pca' ? basis : undefined);
+  await using trainer = await Trainer.create(weights, {
+    ...options,
+    objectives: new Map([
+      ['text', () => encodeObjective(config, shared)],
+      ['latent', () => encodeObjective(config, { ...shared, latents })],
+      ['predict', () => encodeObjective(config, { ...shared, latents, withGradients: false })],
+    ]),
+    fixed: trainedHead.fixed,
+    groups: [backbone, head],
+    adamw: recipe.optimizer,
+  });
+  const scale = { none: 1, width: basis.dim, variance: basis.totalVariance }[
+    recipe.latentLossScale
+  ];
+  const latentWeight = recipe.latentWeight / (variant.loss === 'cosine' ? 1 : scale);
+
+  const sampler = epochSampler(rows.length, recipe);
+  const batch = async (step: number): Promise<BatchFeeds> => {
+    const chosen = sampler(step).map((i) => rows[i] as TrainingRow);
+    const padded = batchRows(
+      chosen.map((c) => c.row),
+      { padId: bundle.padId, side: 'right', multiple: LENGTH_MULTIPLE },
+    );
+    const pictures = joinRows(chosen.map((c) => c.item.pictureRows_MD));
+    const width = config.text.hiddenSize;
+    const feeds: Record<string, Tensor> = {
+      ...textFeeds(
+        padded,
+        chosen.map((c) => c.item.grid),
+        positionConfig(bundle, positions),
+      ),
+      picture_rows: tensor('f32', [pictures.length / width, width], pictures),
+    };
+    const spans = chosen.filter((c) => c.row.spans.length > 0);
+    if (spans.length === 0) return { objective: 'text', feeds };
+    const targets = joinRows(spans.map((c) => c.item.auxiliaryRows_KD ?? new Float32Array(0)));
+    const isPca = variant.head === 'pca';
+    const teacher =
+      recipe.teacherInputs === 'projected' && isPca ? projectOntoPlane(basis, targets) : targets;
+    const complete = (teacherInputs: Float32Array): BatchFeeds => ({
+      objective: 'latent',
+      feeds: { ...feeds, ...latentFeeds(padded, teacherInputs, targets, latentWeight) },
+    });
+    if (recipe.teacherInputs !== 'scheduled') return complete(teacher);
+    const predicted = await trainer.evaluate({ ...complete(teacher), objective: 'predict' }, [
+      'predicted_latents',
+    ]);
+    const rng = new Rng(recipe.seed).fork(`scheduled sampling ${step}`);
+    const own = predicted['predicted_latents']?.data as Float32Array;
+    const mixed = teacher.slice();
+    const share = scheduledShare(recipe, step);
+    for (let i = 0; i < mixed.length; i += width) {
+      if (rng.uniform() < share) mixed.set(own.subarray(i, i + width), i);
+    }
+    return complete(mixed);
+  };
+
+  yield* runTraining(
+    trainer,
+    {
+      totalSteps: recipe.steps,
+      warmupSteps: Math.ceil(recipe.steps * recipe.optimizer.warmupRatio),
+      peaks: [recipe.optimizer.learningRate, recipe.headLearningRate],
+      batch,
+      ...(options.folder === undefined ? {} : { folder: options.folder }),
+      fingerprint: JSON.stringify({ variant: name, recipe, examples: rows.length, head: spec }),
+      saveEvery: SAVE_EVERY,
+    },
+    options.signal,
+  );
+  const settings: LatentSettings = {
+    variant: name,
+    numLatents: recipe.numLatents,
+    teacherInputs: recipe.teacherInputs,
+    positions,
+    head: spec,
+  };
+  return trainedModel(bundle, weights, spec, basis, settings);
+}
+
+/** The bundle with the trained decoder in it, and the head beside. */
+function trainedModel(
+  bundle: ModelBundle,
+  trained: Weights,
+  spec: HeadSpec,
+  basis: PcaBasis,
+  settings: LatentSettings,
+): GapModel {
+  const weights = bundle.checkpoint.weights.clone();
+  const own = new Weights(headSpecs(spec));
+  for (const [name, { data }] of trained.byName) {
+    const target = weights.byName.get(name) ?? own.byName.get(name);
+    target?.data.set(data);
+  }
+  return {
+    bundle: { ...bundle, checkpoint: { ...bundle.checkpoint, weights } },
+    head: makeHead(spec, own, spec.kind === 'pca' ? basis : undefined),
+    settings,
+  };
+}
