@@ -109,6 +109,17 @@ describe('symmetricEigen', () => {
     expect(await worstError(matrix, 30)).toBeLessThan(1e-13);
   });
 
+  it('loses nothing when a row is all but a multiple of the last unit vector', async () => {
+    // A reflection with the wrong sign would cancel all digits here.
+    for (const small of [1e-3, 1e-8, 1e-12]) {
+      const rest = randomSymmetric(12, new Rng('small'));
+      const matrix = rest.map((row, i) =>
+        row.map((value, j) => small * value + (Math.abs(i - j) === 1 ? 1 : 0)),
+      );
+      expect(await worstError(matrix)).toBeLessThan(1e-14);
+    }
+  });
+
   it('does not depend on the scale, up to the ends of the number range', async () => {
     const matrix = randomSymmetric(12, new Rng(4));
     const plain = await symmetricEigen(pack(matrix), 12);

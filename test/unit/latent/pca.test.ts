@@ -301,6 +301,8 @@ describe('control bases', () => {
     expect(control.k).toBe(6);
     expect(control.mean_D).toEqual(basis.mean_D);
     expect(worstDot(columns(control))).toBeLessThan(1e-6);
+    const square = await fit(data, dim, { numComponents: dim });
+    expect(worstDot(columns(randomBasis(square, new Rng(1))))).toBeLessThan(1e-6);
     expect(randomBasis(basis, new Rng(1))).toEqual(control);
     expect(randomBasis(basis, new Rng(2)).basis_DK).not.toEqual(control.basis_DK);
     let explained = 0;
