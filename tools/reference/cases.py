@@ -45,6 +45,8 @@ class Case:
     window: int = 2  # side of a window in merged tokens
     window_slack: int = 0  # pixels that window_size has beyond `window` merged tokens
     full_blocks: list[int] = field(default_factory=lambda: [1])
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.01
 
     @property
     def hidden(self) -> int:
@@ -70,7 +72,8 @@ class Case:
             f"sections {self.mrope_section}, {head}; vision {self.depth_V} blocks, "
             f"full {self.full_blocks}, {self.heads_V} heads of {self.head_dim_V}, "
             f"patch {self.patch}, merge {self.merge}, window {self.window}; "
-            f"{config}{', sharded' if self.sharded else ''}"
+            f"{config}{', sharded' if self.sharded else ''}; "
+            f"AdamW betas {self.betas[0]} {self.betas[1]}, decay {self.weight_decay}"
         )
 
 
@@ -99,7 +102,7 @@ def random_case(name: str, seed: int) -> Case:
         layers=draw.randint(1, 4),
         mrope_section=[first, second - first, half - second],
         rope_theta=draw.choice([10.0, 10_000.0, 1_000_000.0]),
-        rms_eps=draw.choice([1e-6, 1e-5]),
+        rms_eps=draw.choice([1e-6, 1e-3, 0.05]),  # large ones show where another is used
         heads_V=draw.randint(1, 4),
         head_dim_V=draw.choice([4, 8, 12, 16]),
         ff_V=draw.randint(20, 70),
@@ -110,6 +113,8 @@ def random_case(name: str, seed: int) -> Case:
         window=draw.randint(1, 4),
         window_slack=draw.choice([0, 0, patch - 1]),
         full_blocks=sorted(draw.sample(range(depth_V), draw.randint(0, depth_V))),
+        betas=draw.choice([(0.9, 0.999), (0.8, 0.95)]),
+        weight_decay=draw.choice([0.01, 10.0]),  # the small one alone hardly moves a loss
     )
 
 

@@ -158,7 +158,7 @@ def measure(name: str, ours: Tensor | None, theirs: Tensor, mask: Tensor) -> tup
         wrong = int((ours != theirs)[:, mask].sum())
         return float(wrong), f"{wrong} differ" if wrong else ""
     if name == "adamw_losses":
-        return max(relative_error(a, b) for a, b in zip(ours, theirs)), ""
+        return max(relative_error(a, b) for a, b in zip(ours, theirs, strict=True)), ""
     if name == "logits" or name.startswith("hidden_states."):
         return relative_error(ours[mask], theirs[mask]), ""
     return relative_error(ours, theirs), ""

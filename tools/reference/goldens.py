@@ -56,7 +56,7 @@ def write(case: Case) -> None:
     save_model(case, folder)
     names = checkpoint_names(folder)
     inputs = make_inputs(case)
-    expected = run(load_model(folder), inputs)
+    expected = run(case, load_model(folder), inputs)
     gradients = {n.removeprefix("gradient.") for n in expected if n.startswith("gradient.")}
     if gradients != names:
         raise SystemExit(f"{case.name}: gradients and checkpoint differ: {gradients ^ names}")

@@ -28,9 +28,7 @@ Model = Qwen2_5_VLForConditionalGeneration
 Tensors = dict[str, Tensor]
 
 LEARNING_RATE = 1e-3
-BETAS = (0.9, 0.999)
 EPSILON = 1e-8
-WEIGHT_DECAY = 0.01
 ADAMW_STEPS = 10
 NUM_SHARDS = 3
 VECTOR_STD = 0.2
@@ -183,7 +181,7 @@ def checkpoint_names(folder: Path) -> set[str]:
     return names
 
 
-def run(model: Model, inputs: Tensors) -> Tensors:
+def run(case: Case, model: Model, inputs: Tensors) -> Tensors:
     """Returns positions, activations, loss, gradients and the losses of ten AdamW steps by name.
 
     The weights are changed by the steps.
@@ -207,14 +205,18 @@ def run(model: Model, inputs: Tensors) -> Tensors:
     expected |= {"logits": outputs.logits, "loss": outputs.loss.reshape(1)}
     for name, parameter in model.named_parameters():
         expected[f"gradient.{saved_name(name)}"] = parameter.grad
-    expected["adamw_losses"] = adamw_losses(model, feeds)
+    expected["adamw_losses"] = adamw_losses(case, model, feeds)
     return {name: tensor.detach().clone().contiguous() for name, tensor in expected.items()}
 
 
-def adamw_losses(model: Model, feeds: dict) -> Tensor:
+def adamw_losses(case: Case, model: Model, feeds: dict) -> Tensor:
     """Trains on one batch and returns the loss before each step."""
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=LEARNING_RATE, betas=BETAS, eps=EPSILON, weight_decay=WEIGHT_DECAY
+        model.parameters(),
+        lr=LEARNING_RATE,
+        betas=case.betas,
+        eps=EPSILON,
+        weight_decay=case.weight_decay,
     )
     losses = []
     for _ in range(ADAMW_STEPS):

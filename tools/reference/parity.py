@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_SECONDS = 600
 
 
-def run_ours(cli: str, model: Path, inputs: Path, outputs: Path) -> str:
+def run_ours(case: Case, cli: str, model: Path, inputs: Path, outputs: Path) -> str:
     """Runs `forward` of our CLI; returns what went wrong, or nothing."""
     command = [
         *shlex.split(cli),
@@ -44,11 +44,11 @@ def run_ours(cli: str, model: Path, inputs: Path, outputs: Path) -> str:
         "--learning-rate",
         str(original.LEARNING_RATE),
         "--weight-decay",
-        str(original.WEIGHT_DECAY),
+        str(case.weight_decay),
         "--beta1",
-        str(original.BETAS[0]),
+        str(case.betas[0]),
         "--beta2",
-        str(original.BETAS[1]),
+        str(case.betas[1]),
     ]
     try:
         done = subprocess.run(
@@ -70,11 +70,11 @@ def check(case: Case, cli: str) -> Result:
         inputs = original.make_inputs(case)
         save_file(inputs, inputs_file)
         names = original.checkpoint_names(model)
-        theirs = original.run(original.load_model(model), inputs)
+        theirs = original.run(case, original.load_model(model), inputs)
         if {f"gradient.{n}" for n in names} != {n for n in theirs if n.startswith("gradient.")}:
             raise SystemExit("the reference's gradients are not named as its checkpoint's tensors")
         start = time.monotonic()
-        fault = run_ours(cli, model, inputs_file, outputs)
+        fault = run_ours(case, cli, model, inputs_file, outputs)
         seconds = time.monotonic() - start
         if fault:
             print(fault)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from cases import Case
 from compare import PARTS, Finding
 
-
 BY_PART = ["part", "reference", "ours", "worst error", "tolerance", "where"]
 BY_CASE = ["configuration", "positions", "forward", "gradients", "AdamW", "what"]
 
@@ -38,7 +37,10 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     """Returns an aligned Markdown table."""
     cells = [header, *rows]
     widths = [max(3, *(len(row[i]) for row in cells)) for i in range(len(header))]
-    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths)) + " |" for row in cells]
+    lines = [
+        "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
+        for row in cells
+    ]
     lines.insert(1, "| " + " | ".join("-" * w for w in widths) + " |")
     return "\n".join(lines)
 
@@ -112,8 +114,8 @@ without `--seed` takes fresh configurations each time.
 
 The error of a tensor is max|ours - theirs| / max|theirs|. Positions must be equal. States, logits
 and positions count where `attention_mask` is 1. The loss before each of ten AdamW steps (learning
-rate 1e-3, weight decay 0.01) is compared on its own. A tensor that is missing, not asked for, of
-another shape or not finite fails. {verdict}
+rate 1e-3) is compared on its own. A tensor that is missing, not asked for, of another shape or not
+finite fails. {verdict}
 
 ## Worst by part
 
