@@ -64,11 +64,12 @@ export default defineConfig(
             ClassDeclaration: true,
             FunctionDeclaration: true,
             FunctionExpression: true,
-            MethodDefinition: true,
+            MethodDefinition: false,
           },
           checkConstructors: false,
-          checkGetters: true,
           contexts: [
+            // [Symbol.asyncDispose] and its like mean the same everywhere.
+            'MethodDefinition:not([computed=true]):not([kind="constructor"])',
             'TSInterfaceDeclaration',
             'TSTypeAliasDeclaration',
             'ExportNamedDeclaration > VariableDeclaration',

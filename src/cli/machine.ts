@@ -156,14 +156,18 @@ export function judgeDevice(device: Device, fault: string): Finding {
   return { name, state: 'note', value, fix: 'nothing to do unless you want to use it' };
 }
 
+/** Loads the native library late, so that a machine without it gets a finding and no crash. */
+async function loadSession() {
+  return (await import('../engine/session.ts')).Session;
+}
+
 /**
  * Measures f32 matrix products of 1024 x 1024 on the CPU.
  *
  * @returns billions of floating-point operations a second, the best of a few runs.
  */
 export async function measureMatmul(clock: Clock, signal: AbortSignal): Promise<number> {
-  // Loaded late, so that a machine without the native library gets a finding and no crash.
-  const { Session } = await import('../engine/session.ts');
+  const Session = await loadSession();
   const graph = new Graph();
   const side = MATMUL_SIDE;
   const a = graph.input('a', 'float', [side, side]);

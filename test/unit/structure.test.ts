@@ -13,6 +13,8 @@ const ORDER = [
 /** What a latent is gets decided in `latent`, so these two never meet. */
 const APART = [['train', 'generate']] as const;
 const PURE = ['processor', 'model', 'latent', 'generate'];
+/** Checkpoints and bases are files: the few files of pure folders that read and write them. */
+const FILE_FORMATS = ['src/model/checkpoint.ts', 'src/model/bundle.ts', 'src/latent/model.ts'];
 const OUTSIDE_WORLD =
   /^(?:node:)?(?:fs|fs\/promises|net|http|https|http2|dgram|tls|child_process)$/;
 const MAX_LINES = 500;
@@ -57,7 +59,7 @@ function orderFaults(sources: Sources): string[] {
 
 function impureImports(sources: Sources): string[] {
   return [...sources]
-    .filter(([path]) => PURE.includes(stopOf(path)))
+    .filter(([path]) => PURE.includes(stopOf(path)) && !FILE_FORMATS.includes(path))
     .flatMap(([path, text]) =>
       importsOf(text)
         .filter((name) => OUTSIDE_WORLD.test(name))
@@ -138,7 +140,7 @@ describe('the source tree', () => {
   it('has no import cycle', () => {
     expect(cycles(sources)).toEqual([]);
   });
-  it('keeps files and network out of the pure folders', () => {
+  it('keeps files and network out of the pure folders, their file formats aside', () => {
     expect(impureImports(sources)).toEqual([]);
   });
   it(`has no file over ${MAX_LINES} lines`, () => {
