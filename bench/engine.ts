@@ -1,9 +1,10 @@
 // Owns the speed figures of single operations; run it with `npx tsx bench/engine.ts [rounds] [words]`.
 
-// Every round starts a fresh process for each thread count and turns the order of the cases round.
-// Every case keeps its outputs in preallocated memory. A case's figure is the median over rounds of
-// the median time of one call (only cases whose name has the words, if some are given); beside it stands the fastest call of all, the figure to compare when
-// other processes are busy. Raw values are in the JSON of the last line.
+// Every round starts a fresh process for each thread count and turns the order of the cases round;
+// words limit the run to the cases whose name has them. Outputs lie in preallocated memory. A
+// case's figure is the median over rounds of the median time of one call; beside it stands the
+// fastest call of all, the figure to compare when other processes are busy. Raw values are in the
+// JSON of the last line.
 import { spawnSync } from 'node:child_process';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
