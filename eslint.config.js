@@ -69,7 +69,7 @@ export default defineConfig(
           checkConstructors: false,
           contexts: [
             // [Symbol.asyncDispose] and its like mean the same everywhere.
-            'MethodDefinition:not([computed=true]):not([kind="constructor"])',
+            'MethodDefinition[computed=false][kind!="constructor"][accessibility!="private"] > FunctionExpression',
             'TSInterfaceDeclaration',
             'TSTypeAliasDeclaration',
             'ExportNamedDeclaration > VariableDeclaration',
