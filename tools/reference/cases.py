@@ -154,8 +154,9 @@ def unfilled(case: Case, draw: random.Random) -> Case:
 
 def filled(case: Case, draw: random.Random) -> Case:
     """Windows that fit exactly, and a picture smaller than one window; padding on the right."""
-    rows: list[Row] = [[2, (2 * case.window, case.window), 5], [4, (1, 1), 3]]
-    return replace(case, rows=rows, padding="right", full_blocks=[])
+    window = draw.choice([2, 3])
+    rows: list[Row] = [[2, (2 * window, window), 5], [4, (1, 1), 3]]
+    return replace(case, rows=rows, padding="right", window=window, full_blocks=[])
 
 
 def two_pictures(case: Case, draw: random.Random) -> Case:

@@ -108,9 +108,11 @@ configurations, in float32. This file is written by the run that it reports:
 
     {command}
 
-Versions: {versions}. Every configuration is a checkpoint with random weights that Hugging Face
-saves, both sides load, and both run on the same batch; `gapvl forward` computes our side. A run
-without `--seed` takes fresh configurations each time.
+Versions: {versions}.
+
+Every configuration is a checkpoint with random weights that Hugging Face saves, both sides load,
+and both run on the same batch; `gapvl forward` computes our side. A run without `--seed` takes
+fresh configurations each time.
 
 The error of a tensor is max|ours - theirs| / max|theirs|. Positions must be equal. States, logits
 and positions count where `attention_mask` is 1. The loss before each of ten AdamW steps (learning
@@ -121,10 +123,10 @@ finite fails. {verdict}
 
 {parts}
 
-Reading `config.json` (flat and nested), single and sharded safetensors, and tied weights are part
-of every row.
-
 ## Worst by configuration
+
+Rows are counts of text tokens and pictures in merged tokens. A flat config is the layout of
+published checkpoints, a nested one that of today's library.
 
 {cases}
 """
