@@ -242,7 +242,14 @@ export function where(mask: Value, a: Value, b: Value): Value {
   });
 }
 
-const ONNX_CAST_CODES: Record<GraphDType, number> = { f32: 1, f64: 11, f16: 10, i64: 7, i32: 6, bool: 9 };
+const ONNX_CAST_CODES: Record<GraphDType, number> = {
+  f32: 1,
+  f64: 11,
+  f16: 10,
+  i64: 7,
+  i32: 6,
+  bool: 9,
+};
 
 function isFloat(dtype: GraphDType): boolean {
   return dtype !== 'i64' && dtype !== 'i32' && dtype !== 'bool';
