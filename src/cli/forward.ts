@@ -1,11 +1,15 @@
 // Owns `gapvl forward`: runs named inputs through a model and writes everything it computed.
-import { readCheckpoint } from '../model/checkpoint.ts';
-import { compileForward } from '../model/forward.ts';
-import type { ForwardInputs } from '../model/forward.ts';
-import { DataError } from '../errors.ts';
-import { readSafetensors, writeSafetensors } from '../engine/safetensors.ts';
+import { join } from 'node:path';
+import { ConfigError, DataError } from '../errors.ts';
+import { openModelFolder, readSafetensors, writeSafetensors } from '../engine/safetensors.ts';
+import type { SessionOptions } from '../engine/session.ts';
 import { tensor } from '../engine/tensor.ts';
 import type { Tensor } from '../engine/tensor.ts';
+import { runByLayer } from '../model/by-layer.ts';
+import { canonicalName, readCheckpoint, readCheckpointJson } from '../model/checkpoint.ts';
+import { parseModelConfig } from '../model/config.ts';
+import { compileForward } from '../model/forward.ts';
+import type { ForwardInputs } from '../model/forward.ts';
 import { trainOnBatch } from '../train/fixed-batch.ts';
 import { defineCommand } from './command.ts';
 import * as option from './options.ts';
@@ -34,6 +38,79 @@ async function readInputs(path: string): Promise<ForwardInputs> {
   return Object.fromEntries(tensors) as unknown as ForwardInputs;
 }
 
+interface WholeOptions {
+  readonly session: SessionOptions;
+  readonly gradients: boolean;
+  readonly adamwSteps: number;
+  readonly learningRate: number;
+  readonly weightDecay: number;
+  readonly beta1: number;
+  readonly beta2: number;
+}
+
+/** Everything in one graph, all weights in memory. */
+async function forwardWhole(
+  folder: string,
+  inputs: ForwardInputs,
+  values: WholeOptions,
+): Promise<Map<string, Tensor>> {
+  const { session } = values;
+  const checkpoint = await readCheckpoint(folder);
+  const wantsGradients = values.gradients || values.adamwSteps > 0;
+  await using pass = await compileForward(checkpoint.config, checkpoint.weights, inputs, {
+    ...session,
+    gradients: wantsGradients,
+  });
+  const results = await pass.run();
+  const outputs = new Map<string, Tensor>([['position_ids', pass.positionIds_3BT]]);
+  for (const [name, value] of Object.entries(results)) {
+    if (!name.startsWith('gradient.')) outputs.set(name, value);
+    else if (values.gradients) {
+      const own = name.slice('gradient.'.length);
+      // Gradients live in memory that the next run overwrites.
+      const copy = tensor('f32', value.dims, (value.data as Float32Array).slice());
+      outputs.set(`gradient.${checkpoint.fileNames.get(own) ?? own}`, copy);
+    }
+  }
+  if (values.adamwSteps > 0) {
+    const losses = await trainOnBatch(checkpoint.weights, pass, {
+      steps: values.adamwSteps,
+      learningRate: values.learningRate,
+      adamw: {
+        beta1: values.beta1,
+        beta2: values.beta2,
+        epsilon: 1e-8,
+        weightDecay: values.weightDecay,
+        clipNorm: Infinity,
+      },
+      ...session,
+    });
+    outputs.set('adamw_losses', tensor('f32', [losses.length], Float32Array.from(losses)));
+  }
+  return outputs;
+}
+
+/** Everything but the losses of AdamW steps, with the weights of one layer in memory at a time. */
+async function forwardByLayer(
+  folder: string,
+  inputs: ForwardInputs,
+  options: SessionOptions & { readonly signal: AbortSignal; readonly gradients: boolean },
+): Promise<Map<string, Tensor>> {
+  const path = join(folder, 'config.json');
+  const config = parseModelConfig(await readCheckpointJson(path), path);
+  await using reader = await openModelFolder(folder);
+  const fileNames = new Map([...reader.infos.keys()].map((name) => [canonicalName(name), name]));
+  const { gradients, ...run } = options;
+  const found = new Map<string, Tensor>();
+  const keep = (name: string, gradient: Tensor): Promise<void> => {
+    found.set(`gradient.${fileNames.get(name) ?? name}`, gradient);
+    return Promise.resolve();
+  };
+  const settings = { ...run, place: folder, ...(gradients ? { gradients: keep } : {}) };
+  const results = await runByLayer(config, reader, inputs, settings);
+  return new Map([...Object.entries(results), ...found]);
+}
+
 /** The command. */
 export const command = defineCommand({
   description:
@@ -43,6 +120,10 @@ export const command = defineCommand({
     inputs: option.required(option.text('--inputs <file>', 'safetensors file with the inputs')),
     outputs: option.required(option.text('--outputs <file>', 'safetensors file to write')),
     gradients: option.flag('--gradients', 'also write the gradient of the loss by parameter'),
+    byLayer: option.flag(
+      '--by-layer',
+      'read, run and drop one layer at a time, for models larger than the memory',
+    ),
     adamwSteps: option.withDefault(
       option.integer('--adamw-steps <n>', 'train n AdamW steps on this batch, write adamw_losses', {
         min: 0,
@@ -72,42 +153,26 @@ export const command = defineCommand({
     'gapvl forward --model DIR --inputs in.safetensors --outputs out.safetensors --gradients',
   ],
   run: async (values, context) => {
-    const inputs = await readInputs(values.inputs);
-    const checkpoint = await readCheckpoint(values.model);
-    const wantsGradients = values.gradients || values.adamwSteps > 0;
     const session = values.threads === undefined ? {} : { threads: values.threads };
-    await using pass = await compileForward(checkpoint.config, checkpoint.weights, inputs, {
-      ...session,
-      gradients: wantsGradients,
-    });
-    const results = await pass.run();
-    const outputs = new Map<string, Tensor>([['position_ids', pass.positionIds_3BT]]);
-    for (const [name, value] of Object.entries(results)) {
-      if (!name.startsWith('gradient.')) outputs.set(name, value);
-      else if (values.gradients) {
-        const own = name.slice('gradient.'.length);
-        // Gradients live in memory that the next run overwrites.
-        const copy = tensor('f32', value.dims, (value.data as Float32Array).slice());
-        outputs.set(`gradient.${checkpoint.fileNames.get(own) ?? own}`, copy);
-      }
-    }
-    if (values.adamwSteps > 0) {
-      const losses = await trainOnBatch(checkpoint.weights, pass, {
-        steps: values.adamwSteps,
-        learningRate: values.learningRate,
-        adamw: {
-          beta1: values.beta1,
-          beta2: values.beta2,
-          epsilon: 1e-8,
-          weightDecay: values.weightDecay,
-          clipNorm: Infinity,
-        },
-        ...session,
+    if (values.byLayer && values.adamwSteps > 0) {
+      throw new ConfigError({
+        what: '--adamw-steps cannot be used with --by-layer',
+        expected: 'one of the two: steps keep all weights in memory',
+        fix: 'leave out --by-layer, or --adamw-steps',
       });
-      outputs.set('adamw_losses', tensor('f32', [losses.length], Float32Array.from(losses)));
     }
+    const inputs = await readInputs(values.inputs);
+    const { signal } = context;
+    const outputs = values.byLayer
+      ? await forwardByLayer(values.model, inputs, {
+          ...session,
+          signal,
+          gradients: values.gradients,
+        })
+      : await forwardWhole(values.model, inputs, { ...values, session });
     await writeSafetensors(values.outputs, outputs);
-    const loss = results['loss'] ? Number(results['loss'].data[0]) : null;
+    const found = outputs.get('loss');
+    const loss = found ? Number(found.data[0]) : null;
     context.result(
       `wrote ${outputs.size} tensors to ${values.outputs}${loss === null ? '' : `; loss ${loss.toFixed(6)}`}`,
       { outputs: values.outputs, tensors: outputs.size, loss },

@@ -43,6 +43,15 @@ function integers(t: Tensor): Int32Array {
   return Int32Array.from(t.data as ArrayLike<number | bigint>, Number);
 }
 
+/** The grids of a batch's pictures. */
+export function pictureGrids(inputs: ForwardInputs): GridThw[] {
+  const flat = inputs.image_grid_thw ? integers(inputs.image_grid_thw) : [];
+  return Array.from({ length: flat.length / 3 }, (_, i) => {
+    const [t = 0, h = 0, w = 0] = flat.slice(3 * i, 3 * i + 3);
+    return [t, h, w];
+  });
+}
+
 /** Feeds of one batch: tokens, positions, pictures and their places. */
 export function forwardFeeds(config: ModelConfig, inputs: ForwardInputs): Record<string, Tensor> {
   const [batch = 0, length = 0] = inputs.input_ids.dims;
@@ -56,12 +65,7 @@ export function forwardFeeds(config: ModelConfig, inputs: ForwardInputs): Record
       got: `[${inputs.input_ids.dims.join()}] and ${mask.length} mask values`,
     });
   }
-  const grids: GridThw[] = [];
-  if (inputs.image_grid_thw) {
-    const flat = integers(inputs.image_grid_thw);
-    for (let i = 0; i < flat.length; i += 3)
-      grids.push([flat[i] ?? 0, flat[i + 1] ?? 0, flat[i + 2] ?? 0]);
-  }
+  const grids = pictureGrids(inputs);
   const { positions_3BT } = mropePositions(
     { batch, length, inputIds_BT: ids, attentionMask_BT: mask },
     grids,
@@ -104,12 +108,10 @@ export async function compileForward(
   options: SessionOptions & { readonly gradients?: boolean } = {},
 ): Promise<ForwardPass> {
   const feeds = forwardFeeds(config, inputs);
-  const grids = inputs.image_grid_thw ? integers(inputs.image_grid_thw) : new Int32Array(0);
-  const gridList: GridThw[] = [];
-  for (let i = 0; i < grids.length; i += 3)
-    gridList.push([grids[i] ?? 0, grids[i + 1] ?? 0, grids[i + 2] ?? 0]);
   const graph = new Graph();
-  const pictures = feeds['pixel_values'] ? pictureLayout(config.vision, gridList) : undefined;
+  const pictures = feeds['pixel_values']
+    ? pictureLayout(config.vision, pictureGrids(inputs))
+    : undefined;
   const full = fullGraph(config, graph, declareParameters(graph, weights.specs), {
     labels: inputs.labels !== undefined,
     ...(pictures ? { pictures } : {}),

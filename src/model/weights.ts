@@ -72,29 +72,42 @@ export function initialWeights(specs: readonly ParameterSpec[], rng: Rng): Weigh
   return weights;
 }
 
+/**
+ * Checks that a checkpoint has every parameter with its shape; nothing is read for it.
+ * @param where - how the message calls the checkpoint.
+ * @throws CheckpointError that lists what is missing or misshapen.
+ */
+export function expectParameters(
+  specs: readonly ParameterSpec[],
+  found: ReadonlyMap<string, { readonly dims: readonly number[] }>,
+  where: string,
+): void {
+  const faults = specs.flatMap(({ name, dims }) => {
+    const own = found.get(name);
+    if (!own) return [`${name} is missing`];
+    const fits = showDims(own.dims) === showDims(dims);
+    return fits ? [] : [`${name} is ${showDims(own.dims)}, expected ${showDims(dims)}`];
+  });
+  if (faults.length === 0) return;
+  throw new CheckpointError({
+    what: `the weights in ${where} do not fit its config.json`,
+    got:
+      faults.slice(0, 8).join('; ') + (faults.length > 8 ? `; and ${faults.length - 8} more` : ''),
+    fix: 'get the checkpoint again, or check that config.json and weights belong together',
+  });
+}
+
 /** Copies tensors of any floating type into weights; every parameter must be there with its shape. */
 export function fillWeights(
   specs: readonly ParameterSpec[],
   tensors: ReadonlyMap<string, Tensor>,
   where: string,
 ): Weights {
+  expectParameters(specs, tensors, where);
   const weights = new Weights(specs);
-  const faults: string[] = [];
-  for (const { name, dims } of specs) {
+  for (const [name, { data }] of weights.byName) {
     const found = tensors.get(name);
-    if (!found) faults.push(`${name} is missing`);
-    else if (showDims(found.dims) !== showDims(dims)) {
-      faults.push(`${name} is ${showDims(found.dims)}, expected ${showDims(dims)}`);
-    } else weights.get(name).data.set(toFloat32(found));
-  }
-  if (faults.length > 0) {
-    throw new CheckpointError({
-      what: `the weights in ${where} do not fit its config.json`,
-      got:
-        faults.slice(0, 8).join('; ') +
-        (faults.length > 8 ? `; and ${faults.length - 8} more` : ''),
-      fix: 'get the checkpoint again, or check that config.json and weights belong together',
-    });
+    if (found) data.set(toFloat32(found));
   }
   return weights;
 }

@@ -1,0 +1,54 @@
+// Owns reading weights of an open checkpoint when they are needed and no sooner; by-layer.ts calls it.
+import type { TensorReader } from '../engine/safetensors.ts';
+import { tensor, toFloat32 } from '../engine/tensor.ts';
+import type { Tensor } from '../engine/tensor.ts';
+import { canonicalName } from './checkpoint.ts';
+import type { ParameterSpec } from './parameters.ts';
+import { expectParameters } from './weights.ts';
+
+/** Weights on the disk under our names. What it hands out is the caller's to drop. */
+export class LayerWeights {
+  private readonly reader: TensorReader;
+  private readonly fileNames: ReadonlyMap<string, string>;
+
+  /**
+   * Checks names and shapes of all parameters; reads none.
+   * @param where - how messages call the checkpoint.
+   * @throws CheckpointError when a parameter is missing or has another shape.
+   */
+  constructor(reader: TensorReader, specs: readonly ParameterSpec[], where: string) {
+    this.reader = reader;
+    this.fileNames = new Map([...reader.infos.keys()].map((name) => [canonicalName(name), name]));
+    const infos = new Map([...reader.infos].map(([name, info]) => [canonicalName(name), info]));
+    expectParameters(specs, infos, where);
+  }
+
+  private fileName(name: string): string {
+    return this.fileNames.get(name) ?? name;
+  }
+
+  /**
+   * Reads parameters as f32, one after the other.
+   * @param as - the names they are returned under, in the same order; default their own.
+   */
+  async read(
+    specs: readonly ParameterSpec[],
+    as: readonly ParameterSpec[] = specs,
+  ): Promise<Record<string, Tensor>> {
+    const read: Record<string, Tensor> = {};
+    for (const [i, { name, dims }] of specs.entries()) {
+      const stored = await this.reader.read(this.fileName(name));
+      read[as[i]?.name ?? name] = tensor('f32', dims, toFloat32(stored));
+    }
+    return read;
+  }
+
+  /** Reads single rows of a table [V, D] as f32, each once. */
+  async rows(name: string, indices: Iterable<number>): Promise<Map<number, Float32Array>> {
+    const rows = new Map<number, Float32Array>();
+    for (const index of new Set(indices)) {
+      rows.set(index, toFloat32(await this.reader.readRows(this.fileName(name), index, 1)));
+    }
+    return rows;
+  }
+}
