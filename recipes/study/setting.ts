@@ -21,7 +21,12 @@ import { pretrain } from '../../src/train/pretrain.ts';
 import { STUDY } from './jobs.ts';
 
 /** Seeds of the example draws; validation and test are the same for every base. */
-const DRAW_SEEDS: Readonly<Record<Split, number>> = { train: 1000, validation: 2000, test: 3000 };
+export const TEST_DRAW_SEED = 3000;
+const DRAW_SEEDS: Readonly<Record<Split, number>> = {
+  train: 1000,
+  validation: 2000,
+  test: TEST_DRAW_SEED,
+};
 /** Longest answer of the base in tokens. */
 const BASE_ANSWER_TOKENS = 6;
 
