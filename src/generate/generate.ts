@@ -11,7 +11,7 @@ import type { Rng } from '../rng.ts';
 import type { Decoder, PromptRow, StepInput } from './decoder.ts';
 import { sampleToken } from './sampling.ts';
 import { START_STATE, decodingStep } from './state.ts';
-import type { DecodingRules, DecodingState, NextInput } from './state.ts';
+import type { DecodingRules, DecodingState } from './state.ts';
 
 /** One prompt to answer. */
 export interface GenerationRequest {
@@ -61,7 +61,6 @@ export interface GenerationResult {
 
 interface Row {
   state: DecodingState;
-  next: NextInput;
   cursor: PositionCursor;
   feedback: FeedbackRow;
 }
@@ -115,8 +114,10 @@ export async function* generateEvents(
   const width = model.bundle.checkpoint.config.text.hiddenSize;
   const latentPositions: LatentPositions = model.settings?.positions ?? { kind: 'sequential' };
   const rules = rulesOf(model, settings);
-  const { latentPad, latentEnd, latentStart } = model.bundle.sequence;
+  const { imagePad, latentPad, latentEnd, latentStart } = model.bundle.sequence;
+  // The machine writes pads and ends; a picture token without a picture means nothing.
   const banned = [
+    imagePad,
     latentPad,
     latentEnd,
     ...(settings.intervention.kind === 'zero-latent' ? [latentStart] : []),
@@ -129,12 +130,12 @@ export async function* generateEvents(
   const prepared = requests.map((request) => promptRow(model, request));
   const rows = requests.map((request, i): Row => ({
     state: START_STATE,
-    next: { kind: 'nothing' },
     cursor: prepared[i]?.cursor as PositionCursor,
     feedback: {
       index: 0,
       runningNorm: meanNorm(request.pictureRows_MD, width),
-      rng: request.rng,
+      // Noise has a stream of its own, so that it does not change what words are drawn after it.
+      rng: request.rng.fork('feedback'),
       ...(request.replacement ? { replacement: request.replacement } : {}),
     },
   }));
@@ -154,33 +155,34 @@ export async function* generateEvents(
       }
       const vocabulary = output.logits_BV.length / rows.length;
       const logits = output.logits_BV.subarray(index * vocabulary, (index + 1) * vocabulary);
-      const sampled =
-        before.mode === 'text' ? sampleToken(logits, settings, row.feedback.rng, banned) : -1;
-      const { state, next } = decodingStep(before, sampled, rules);
+      const rng = requests[index]?.rng ?? row.feedback.rng;
+      const sampled = before.mode === 'text' ? sampleToken(logits, settings, rng, banned) : -1;
+      const { state, wrote, next } = decodingStep(before, sampled, rules);
       row.state = state;
-      row.next = next;
-      const place: { position: Position; cursor: PositionCursor } =
-        next.kind === 'latent' ? placeLatent(row.cursor, latentPositions) : placeText(row.cursor);
-      if (next.kind === 'latent') {
+      let latent: Float32Array | undefined;
+      if (wrote.kind === 'latent') {
         const state_D = output.states_BD.subarray(index * width, (index + 1) * width);
         const predicted = output.latents_BD.slice(index * width, (index + 1) * width);
         const fed = nextLatent(predicted, row.feedback, feedbackSettings);
         row.feedback = fed.row;
-        yield { row: index, kind: 'latent', latent: fed.latent, stateNorm: norm(state_D) };
-        inputs.push({
-          id: rules.latentPad,
-          position: place.position,
-          latent: fed.latent,
-          active: true,
-        });
-      } else if (next.kind === 'token') {
-        yield { row: index, kind: 'token', id: next.id };
-        inputs.push({ id: next.id, position: place.position, active: true });
-      } else {
+        latent = fed.latent;
+        yield { row: index, kind: 'latent', latent, stateNorm: norm(state_D) };
+      } else if (wrote.kind === 'token') yield { row: index, kind: 'token', id: wrote.id };
+      if (next.kind === 'nothing') {
         yield { row: index, kind: 'end', finished: state.finished };
         inputs.push({ id: rules.responseEnd, position: [0, 0, 0], active: false });
+        continue;
       }
-      if (next.kind !== 'nothing') row.cursor = place.cursor;
+      const place: { position: Position; cursor: PositionCursor } = latent
+        ? placeLatent(row.cursor, latentPositions)
+        : placeText(row.cursor);
+      row.cursor = place.cursor;
+      inputs.push({
+        id: next.kind === 'token' ? next.id : rules.latentPad,
+        position: place.position,
+        ...(latent ? { latent } : {}),
+        active: true,
+      });
     }
     if (rows.every((row) => row.state.mode === 'done')) return;
     output = await batch.step(inputs);

@@ -24,17 +24,22 @@ export interface DecodingState {
   readonly finished: boolean;
 }
 
-/** What the decoder is fed next. */
+/** What a step writes, and what the decoder is fed next. */
 export type NextInput =
   | { readonly kind: 'token'; readonly id: number }
   | { readonly kind: 'latent' }
   | { readonly kind: 'nothing' };
 
-/** A state and the input that follows from it. */
+/** A state, what was written on the way to it, and the input that follows. */
 export interface DecodingStep {
   readonly state: DecodingState;
+  /** Nothing when the response ends by itself; the last token before the limit is written. */
+  readonly wrote: NextInput;
+  /** What was written, unless the row is done. */
   readonly next: NextInput;
 }
+
+const NOTHING: NextInput = { kind: 'nothing' };
 
 /** The state before anything is written. */
 export const START_STATE: DecodingState = {
@@ -47,13 +52,14 @@ export const START_STATE: DecodingState = {
 
 function write(
   state: DecodingState,
-  id: number,
+  wrote: NextInput,
   rules: DecodingRules,
-  change: Partial<DecodingState>,
-): DecodingState {
-  const written = [...state.written, id];
-  const full = written.length >= rules.maxNewTokens;
-  return { ...state, ...(full ? { mode: 'done' as const } : {}), written, ...change };
+  change: Partial<DecodingState> = {},
+): DecodingStep {
+  const id = wrote.kind === 'token' ? wrote.id : rules.latentPad;
+  const changed = { ...state, ...change, written: [...state.written, id] };
+  if (changed.written.length < rules.maxNewTokens) return { state: changed, wrote, next: wrote };
+  return { state: { ...changed, mode: 'done' }, wrote, next: NOTHING };
 }
 
 /**
@@ -68,35 +74,21 @@ export function decodingStep(
   sampled: number,
   rules: DecodingRules,
 ): DecodingStep {
-  if (state.mode === 'done') return { state, next: { kind: 'nothing' } };
+  if (state.mode === 'done') return { state, wrote: NOTHING, next: NOTHING };
+  const token = (id: number): NextInput => ({ kind: 'token', id });
   if (state.mode === 'latent') {
     if (state.latentsLeft > 0) {
-      const next = write(state, rules.latentPad, rules, { latentsLeft: state.latentsLeft - 1 });
-      return { state: next, next: next.mode === 'done' ? { kind: 'nothing' } : { kind: 'latent' } };
+      return write(state, { kind: 'latent' }, rules, { latentsLeft: state.latentsLeft - 1 });
     }
-    const next = write({ ...state, mode: 'text' }, rules.latentEnd, rules, {
-      numSpans: state.numSpans + 1,
-    });
-    return {
-      state: next,
-      next: next.mode === 'done' ? { kind: 'nothing' } : { kind: 'token', id: rules.latentEnd },
-    };
+    const closed = { mode: 'text' as const, numSpans: state.numSpans + 1 };
+    return write(state, token(rules.latentEnd), rules, closed);
   }
   if (sampled === rules.responseEnd) {
-    return {
-      state: { ...state, mode: 'done', finished: true, written: [...state.written, sampled] },
-      next: { kind: 'nothing' },
-    };
+    const written = [...state.written, sampled];
+    const ended = { ...state, mode: 'done' as const, finished: true, written };
+    return { state: ended, wrote: NOTHING, next: NOTHING };
   }
-  const opens = sampled === rules.latentStart;
-  const next = write(
-    opens ? { ...state, mode: 'latent' } : state,
-    sampled,
-    rules,
-    opens ? { latentsLeft: rules.numLatents } : {},
-  );
-  return {
-    state: next,
-    next: next.mode === 'done' ? { kind: 'nothing' } : { kind: 'token', id: sampled },
-  };
+  if (sampled !== rules.latentStart) return write(state, token(sampled), rules);
+  const opened = { mode: 'latent' as const, latentsLeft: rules.numLatents };
+  return write(state, token(sampled), rules, opened);
 }
