@@ -30,12 +30,19 @@ export interface PreparedExample {
   readonly auxiliaryRows_KD?: Float32Array;
 }
 
-/** Reads and decodes the pictures of an example of a dataset folder. */
-export async function loadPictures(folder: string, example: Example): Promise<ExamplePictures> {
+/**
+ * Reads and decodes the pictures of an example of a dataset folder.
+ * @param which - `query` leaves the auxiliary picture out.
+ */
+export async function loadPictures(
+  folder: string,
+  example: Example,
+  which: 'all' | 'query' = 'all',
+): Promise<ExamplePictures> {
   const picture = await decodePicture(await readPicture(folder, example.image), {
     name: example.image,
   });
-  if (example.auxiliary === undefined) return { picture };
+  if (example.auxiliary === undefined || which === 'query') return { picture };
   const bytes = await readPicture(folder, example.auxiliary);
   return { picture, auxiliary: await decodePicture(bytes, { name: example.auxiliary }) };
 }

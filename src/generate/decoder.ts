@@ -132,6 +132,29 @@ function newCache(config: ModelConfig, batch: number, capacity: number): Cache {
   return { batch, capacity, tensors, lengths: new Int32Array(batch) };
 }
 
+/** The rows [B, ...] of an array, each `copies` times in a row: [B * copies, ...]. */
+function repeatRows(rows: Float32Array, numRows: number, copies: number): Float32Array {
+  const size = rows.length / numRows;
+  const repeated = new Float32Array(rows.length * copies);
+  for (let i = 0; i < numRows * copies; i++) {
+    const from = Math.floor(i / copies) * size;
+    repeated.set(rows.subarray(from, from + size), i * size);
+  }
+  return repeated;
+}
+
+function repeatCache(cache: Cache, copies: number): Cache {
+  const tensors = new Map<string, Tensor>();
+  for (const [name, { dims, data }] of cache.tensors) {
+    const repeated = repeatRows(data as Float32Array, cache.batch, copies);
+    tensors.set(name, tensor('f32', [cache.batch * copies, ...dims.slice(1)], repeated));
+  }
+  const lengths = Int32Array.from({ length: cache.batch * copies }, (_, i) =>
+    Number(cache.lengths[Math.floor(i / copies)]),
+  );
+  return { batch: cache.batch * copies, capacity: cache.capacity, tensors, lengths };
+}
+
 /** Compiled prefill and step graphs of one model. Dispose it; batches share it one after the other. */
 export class Decoder implements AsyncDisposable {
   readonly model: GapModel;
@@ -149,8 +172,11 @@ export class Decoder implements AsyncDisposable {
     return new Decoder(model, prefill, await Session.create(encodeDecoder(model, false), options));
   }
 
-  /** Reads the prompts of a batch; `room` is the number of tokens that may follow. */
-  async start(rows: readonly PromptRow[], room: number): Promise<DecodingBatch> {
+  /**
+   * Reads the prompts of a batch; `room` is the number of tokens that may follow. With `copies`
+   * every prompt is read once and goes on as that many rows, side by side.
+   */
+  async start(rows: readonly PromptRow[], room: number, copies = 1): Promise<DecodingBatch> {
     const { config } = this.model.bundle.checkpoint;
     const width = config.text.hiddenSize;
     const [batch, length] = [rows.length, Math.max(...rows.map((r) => r.ids.length))];
@@ -187,7 +213,16 @@ export class Decoder implements AsyncDisposable {
       picture_rows: tensor('f32', [places.length, width], pictures),
       ...placementFeeds('pictures', batch, length, Int32Array.from(places)),
     });
-    return { output, step: (inputs) => this.step(cache, inputs) };
+    if (copies === 1) return { output, step: (inputs) => this.step(cache, inputs) };
+    const shared = repeatCache(cache, copies);
+    return {
+      output: {
+        logits_BV: repeatRows(output.logits_BV, batch, copies),
+        states_BD: repeatRows(output.states_BD, batch, copies),
+        latents_BD: repeatRows(output.latents_BD, batch, copies),
+      },
+      step: (inputs) => this.step(shared, inputs),
+    };
   }
 
   private async step(cache: Cache, inputs: readonly StepInput[]): Promise<DecoderOutput> {

@@ -101,6 +101,21 @@ function rulesOf(model: GapModel, settings: GenerationSettings): DecodingRules {
 }
 
 /**
+ * How many rows in a row share their prompt: samples of the same question, given with the very same
+ * arrays. Worked example: prompts a a b b share 2, a a b share 1.
+ */
+function numCopies(requests: readonly GenerationRequest[]): number {
+  const same = (a: GenerationRequest | undefined, b: GenerationRequest | undefined): boolean =>
+    a?.promptIds === b?.promptIds && a?.pictureRows_MD === b?.pictureRows_MD;
+  const other = requests.findIndex((request) => !same(request, requests[0]));
+  const copies = other < 0 ? requests.length : other;
+  const isRegular =
+    requests.length % copies === 0 &&
+    requests.every((request, i) => same(request, requests[i - (i % copies)]));
+  return isRegular ? copies : 1;
+}
+
+/**
  * Decodes a batch, yielding every token and every latent as it is written. All rows step together;
  * a finished row waits. The same code serves every intervention.
  */
@@ -139,9 +154,11 @@ export async function* generateEvents(
       ...(request.replacement ? { replacement: request.replacement } : {}),
     },
   }));
+  const copies = numCopies(requests);
   const batch = await decoder.start(
-    prepared.map((p) => p.prompt),
+    prepared.filter((_, i) => i % copies === 0).map((p) => p.prompt),
     settings.maxNewTokens + 1,
+    copies,
   );
   let { output } = batch;
   for (;;) {

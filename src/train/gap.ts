@@ -64,6 +64,8 @@ export function variantHead(name: VariantName, recipe: TrainRecipe, basis: PcaBa
 
 function variantBasis(name: VariantName, basis: PcaBasis, seed: number): PcaBasis {
   const kind = VARIANTS[name].basis;
+  // A file may hold the control already.
+  if (kind === basis.kind) return basis;
   if (kind === 'random') return randomBasis(basis, new Rng(seed).fork('random basis'));
   return kind === 'no-mean' ? noMeanBasis(basis) : basis;
 }

@@ -1,6 +1,7 @@
 // Owns pretraining of the tiny base: what its rows are, its objective, its run; `gapvl pretrain` calls it.
 import { mkdir } from 'node:fs/promises';
 import type { PretrainRecipe } from '../config.ts';
+import { versions } from '../context/provenance.ts';
 import { RuntimeError } from '../errors.ts';
 import { CAPTION_QUESTION, TAGS, formatCaption } from '../data/format.ts';
 import type { ResponsePiece } from '../data/format.ts';
@@ -32,6 +33,8 @@ import { Rng } from '../rng.ts';
 import { forgetState, runTraining } from './loop.ts';
 import type { StepRecord } from './loop.ts';
 import { encodeObjective } from './objective.ts';
+import { RecordFile } from './record-file.ts';
+import { beginRun, finishRun } from './run-folder.ts';
 import { textFeeds } from './text-batch.ts';
 import { Trainer } from './trainer.ts';
 import type { BatchFeeds } from './trainer.ts';
@@ -207,13 +210,23 @@ export interface PretrainOptions extends SessionOptions {
 }
 
 /**
- * Pretrains the tiny base into a folder in Hugging Face layout; yields every step. Aborting saves
- * the state; the same call goes on from there, bit for bit on the same number of threads.
+ * Pretrains the tiny base into a folder in Hugging Face layout, with `training.jsonl` and
+ * `run.json`; yields every step. Aborting saves the state; the same call goes on from there, bit
+ * for bit on the same number of threads. Of a folder that holds this run, finished, it leaves all
+ * as it is and yields nothing.
+ * @throws ConfigError when the folder holds another run or model; RuntimeError when it diverges.
  */
 export async function* pretrain(
   recipe: PretrainRecipe,
   options: PretrainOptions,
 ): AsyncGenerator<StepRecord, void> {
+  const description = {
+    format: 'gapvl.run.1',
+    kind: 'pretrain',
+    recipe,
+    versions: await versions(),
+  };
+  if ((await beginRun(options.folder, description)) === 'finished') return;
   await createTinyModel(options.folder, recipe.seed);
   const bundle = await readModelBundle(options.folder);
   const { config, weights, configJson } = bundle.checkpoint;
@@ -244,8 +257,19 @@ export async function* pretrain(
     fingerprint: JSON.stringify(recipe),
     saveEvery: SAVE_EVERY,
   };
-  yield* runTraining(trainer, plan, options.signal);
-  const metadata = new Map([...(options.provenance ?? []), ['recipe', JSON.stringify(recipe)]]);
+  {
+    await using file = await RecordFile.create(options.folder);
+    for await (const record of runTraining(trainer, plan, options.signal)) {
+      await file.append(record);
+      yield record;
+    }
+  }
+  const metadata = new Map([
+    ...(options.provenance ?? []),
+    ['recipe', JSON.stringify(recipe)],
+    ['run', JSON.stringify(description)],
+  ]);
   await writeCheckpoint(options.folder, configJson, weights, metadata);
+  await finishRun(options.folder, description);
   await forgetState(options.folder);
 }

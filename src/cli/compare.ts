@@ -1,0 +1,170 @@
+// Owns `gapvl compare`: runs models on the same questions, clean and with their latents changed.
+import { SPLITS } from '../data/example.ts';
+import { ConfigError } from '../errors.ts';
+import { compareModels } from '../evaluate/compare.ts';
+import type {
+  Comparison,
+  ComparisonEvent,
+  CompareOptions,
+  ModelComparison,
+  NamedModel,
+} from '../evaluate/compare.ts';
+import type { InterventionScore } from '../evaluate/comparison.ts';
+import { INTERVENTION_NAMES } from '../evaluate/interventions.ts';
+import {
+  accuracyTextTable,
+  interventionTextTable,
+  renderTextTable,
+  taskTextTable,
+} from '../report/text-table.ts';
+import type { AccuracyRow, InterventionRow, TaskAccuracy } from '../report/types.ts';
+import type { CommandContext } from './command.ts';
+import { defineCommand } from './command.ts';
+import * as option from './options.ts';
+import { sessionOptions } from './running.ts';
+
+const DEFAULT_INTERVENTIONS = ['clean', 'zero-latent', 'noise-norm', 'other', 'oracle'] as const;
+
+function parseModels(texts: readonly string[]): NamedModel[] {
+  const broken = texts.filter((text) => !/^[^=]+=.+$/.test(text));
+  if (texts.length > 0 && broken.length === 0) {
+    return texts.map((text) => {
+      const at = text.indexOf('=');
+      return { name: text.slice(0, at), folder: text.slice(at + 1) };
+    });
+  }
+  throw new ConfigError({
+    what: '--model of gapvl compare cannot be used',
+    got: texts.length === 0 ? 'nothing' : broken.join(', '),
+    expected: 'NAME=DIR, once a model',
+    fix: 'for example --model base=runs/base --model gap=runs/gap',
+  });
+}
+
+function taskAccuracies({ byTask }: InterventionScore): Record<string, TaskAccuracy> {
+  const cells = Object.entries(byTask).map(([task, { easy, hard }]) => [
+    task,
+    { easy: easy?.accuracy ?? null, hard: hard?.accuracy ?? null },
+  ]);
+  return Object.fromEntries(cells) as Record<string, TaskAccuracy>;
+}
+
+/** The clean row of a model for the tables of accuracy. */
+export function accuracyRow(model: ModelComparison): AccuracyRow | undefined {
+  const clean = model.scores.find(({ intervention }) => intervention === 'clean');
+  if (!clean) return undefined;
+  const { n, accuracy, low, high, triggerRate } = clean;
+  return {
+    variant: model.name,
+    label: model.name === model.variant ? model.name : `${model.name} (${model.variant})`,
+    source: 'this run',
+    ...{ n, accuracy, low, high },
+    ...(model.writesLatents ? { triggerRate } : {}),
+    byTask: taskAccuracies(clean),
+  };
+}
+
+function interventionRow(score: InterventionScore): InterventionRow {
+  const { intervention, n, accuracy, low, high, differenceToClean } = score;
+  return {
+    ...{ intervention, label: intervention, n, accuracy, low, high },
+    ...(differenceToClean ? { differenceToClean } : {}),
+    source: 'this run',
+  };
+}
+
+function renderModel(model: ModelComparison): string[] {
+  const reasons = [...new Set(model.skipped.map(({ reason }) => reason))];
+  const skipped = reasons.map((reason) => {
+    const own = model.skipped.filter((skip) => skip.reason === reason);
+    return `${model.name} without ${own.map((skip) => skip.intervention).join(', ')}: ${reason}`;
+  });
+  const foreign = model.scores.flatMap(({ numFromOtherTasks = 0 }) =>
+    numFromOtherTasks > 0
+      ? [`${model.name}: ${numFromOtherTasks} rows of other read latents of another task`]
+      : [],
+  );
+  const warnings = model.warnings.map((warning) => `WARNING ${model.name}: ${warning}`);
+  const table =
+    model.scores.length > 1
+      ? [
+          `${model.name}:`,
+          renderTextTable(interventionTextTable(model.scores.map(interventionRow))),
+          '',
+        ]
+      : [];
+  const notes = [...warnings, ...foreign, ...skipped];
+  return [...table, ...notes, ...(notes.length > 0 ? [''] : [])];
+}
+
+function render({ models, data }: Comparison): string {
+  const rows = models.flatMap((model) => accuracyRow(model) ?? []);
+  return [
+    `${data.n} questions of the ${data.split} split of ${data.folder}`,
+    '',
+    renderTextTable(accuracyTextTable(rows)),
+    '',
+    renderTextTable(taskTextTable(rows)),
+    '',
+    ...models.flatMap(renderModel),
+  ]
+    .join('\n')
+    .trimEnd();
+}
+
+async function watch(
+  run: AsyncGenerator<ComparisonEvent, Comparison>,
+  context: CommandContext,
+): Promise<Comparison> {
+  const progress = context.progress('comparing');
+  for (;;) {
+    const next = await run.next();
+    if (next.done === true) {
+      progress.finish();
+      return next.value;
+    }
+    const { done, total, model, intervention } = next.value;
+    progress.update(done, total, `${model} ${intervention}`);
+  }
+}
+
+/** The command. */
+export const command = defineCommand({
+  description:
+    'Runs models on the same questions, clean and with their latents suppressed, replaced by noise, ' +
+    "by another example's or by the true ones (GAP Table 6), and prints accuracies with 95 % " +
+    'intervals, how often latents were written, and what each intervention costs. Every prediction ' +
+    'goes to a JSONL file as it is made; the same command goes on where it was interrupted.',
+  options: {
+    models: option.texts('--model <NAME=DIR>', 'a model folder and its name; once a model'),
+    data: option.required(option.text('--data <dir>', 'dataset folder')),
+    split: option.withDefault(option.choice('--split <name>', 'split to run', SPLITS), 'test'),
+    interventions: option.withDefault(
+      option.choices('--interventions <names>', 'what is done to latents', INTERVENTION_NAMES),
+      DEFAULT_INTERVENTIONS,
+    ),
+    out: option.required(option.text('-o, --out <dir>', 'folder for predictions and summary.json')),
+    limit: option.positiveInteger('--limit <n>', 'first questions of the split only'),
+    temperature: option.withDefault(
+      option.decimal('--temperature <x>', '0 is greedy', { min: 0, max: 10 }),
+      0,
+    ),
+    seed: option.seedOption(),
+    threads: option.threadsOption(),
+  },
+  examples: [
+    'gapvl compare --model base=runs/base --model gap=runs/gap --data runs/data --split test --out runs/compare',
+    'gapvl compare --model gap=runs/gap --data runs/data --split validation --limit 100 --interventions clean,other --out runs/look',
+  ],
+  run: async (values, context) => {
+    const { data, split, interventions, out, limit, temperature, seed, threads } = values;
+    const options: CompareOptions = {
+      ...{ models: parseModels(values.models), data, split, interventions, out, temperature, seed },
+      ...(limit === undefined ? {} : { limit }),
+      ...sessionOptions(threads),
+      signal: context.signal,
+    };
+    const comparison = await watch(compareModels(options), context);
+    context.result(`${render(comparison)}\n\nwrote ${out}`, comparison);
+  },
+});

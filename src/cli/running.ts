@@ -1,0 +1,61 @@
+// Owns what the commands that run a model share: session options, seeds and settings as recipe
+// settings, how training shows itself.
+import type { SessionOptions } from '../engine/session.ts';
+import type { StepRecord } from '../train/loop.ts';
+import type { CommandContext } from './command.ts';
+
+/** Session options for `--threads`. One thread has nobody to wait for, so it never spins. */
+export function sessionOptions(threads: number | undefined): SessionOptions {
+  if (threads === undefined) return {};
+  return { threads, spinning: threads > 1 };
+}
+
+/** Options that were given, as settings of a recipe: `{ steps: 5, seed: undefined }` is `steps=5`. */
+export function asSettings(
+  given: Readonly<Record<string, number | string | undefined>>,
+): readonly string[] {
+  return Object.entries(given).flatMap(([path, value]) =>
+    value === undefined ? [] : [`${path}=${value}`],
+  );
+}
+
+// ours: the mean of twenty steps moves little enough to be read while it changes.
+const SMOOTHED_STEPS = 20;
+
+function smoothed(records: readonly StepRecord[], value: (record: StepRecord) => number): number {
+  return records.reduce((sum, record) => sum + value(record), 0) / records.length;
+}
+
+/** Loss of the last steps in words; the latent loss where there is one. */
+export function lossNote(records: readonly StepRecord[]): string {
+  const last = records.slice(-SMOOTHED_STEPS);
+  const withLatents = last.filter(({ latentLoss }) => latentLoss !== undefined);
+  const parts = [`text loss ${smoothed(last, (r) => r.languageLoss).toFixed(4)}`];
+  if (withLatents.length > 0) {
+    parts.push(`latent loss ${smoothed(withLatents, (r) => r.latentLoss ?? 0).toFixed(3)}`);
+  }
+  return parts.join(', ');
+}
+
+// ours: no step takes less; records of before a resume come faster and would spoil the rate.
+const SHORTEST_STEP_MS = 3;
+
+/** Shows a run's steps as progress until it ends; returns all records. */
+export async function watchTraining(
+  steps: AsyncIterable<StepRecord>,
+  context: CommandContext,
+  label: string,
+): Promise<StepRecord[]> {
+  const progress = context.progress(label);
+  const records: StepRecord[] = [];
+  let lastMs = context.clock.now();
+  for await (const record of steps) {
+    records.push(record);
+    const nowMs = context.clock.now();
+    const isNew = nowMs - lastMs >= SHORTEST_STEP_MS || record.step === record.totalSteps;
+    lastMs = nowMs;
+    if (isNew) progress.update(record.step, record.totalSteps, lossNote(records));
+  }
+  progress.finish();
+  return records;
+}

@@ -1,0 +1,106 @@
+// Owns `gapvl train`: trains a variant on top of a base into a model folder.
+import { TRAIN_RECIPES, applySettings } from '../config.ts';
+import { hashModel } from '../context/provenance.ts';
+import { TEACHER_INPUTS, VARIANT_NAMES } from '../latent/variants.ts';
+import type { StepRecord } from '../train/loop.ts';
+import { trainFolder } from '../train/train-folder.ts';
+import type { TrainFolderOptions, TrainedRun } from '../train/train-folder.ts';
+import { defineCommand } from './command.ts';
+import * as option from './options.ts';
+import { asSettings, lossNote, sessionOptions, watchTraining } from './running.ts';
+
+const RECIPE_NAMES = ['small-scale', 'paper'] as const;
+const POSITIONS = ['sequential', 'grid'] as const;
+
+/** The command. */
+export const command = defineCommand({
+  description:
+    'Trains one variant of the method (GAP, its ablations, its controls) on top of a base model and ' +
+    'writes a Hugging Face folder with the latent head beside it, training.jsonl with a line a step ' +
+    'and run.json. Ctrl-C saves; the same command goes on, bit for bit on the same number of threads.',
+  options: {
+    model: option.required(option.text('--model <dir>', 'model folder of the base')),
+    data: option.required(option.text('--data <dir>', 'dataset folder')),
+    variant: option.required(
+      option.choice(
+        '--variant <name>',
+        'what to train',
+        VARIANT_NAMES.filter((n) => n !== 'base'),
+      ),
+    ),
+    out: option.required(option.text('-o, --out <dir>', 'model folder to write')),
+    basis: option.text(
+      '--basis <file>',
+      'basis of `gapvl pca fit`; all variants with latents need it',
+    ),
+    capacity: option.text(
+      '--capacity <file>',
+      'scores of `gapvl capacity score`; variants that assign by capacity need it',
+    ),
+    recipe: option.withDefault(
+      option.choice('--recipe <name>', 'recipe to start from', RECIPE_NAMES),
+      'small-scale',
+    ),
+    steps: option.positiveInteger('--steps <n>', 'optimizer steps'),
+    batchSize: option.positiveInteger('--batch-size <n>', 'rows a step'),
+    latents: option.square('--latents <K>', 'latents in a span'),
+    teacherInputs: option.choice(
+      '--teacher-inputs <mode>',
+      'what stands at latent positions in training',
+      TEACHER_INPUTS,
+    ),
+    latentPositions: option.choice('--latent-positions <mode>', 'positions of latents', POSITIONS),
+    seed: option.integer('--seed <n>', 'seed of every random choice', { min: 0 }),
+    set: option.texts('--set <path=value>', 'any other setting, such as latentWeight=1'),
+    threads: option.threadsOption(),
+  },
+  examples: [
+    'gapvl train --variant gap --model runs/base --data runs/data --basis runs/basis.safetensors --capacity runs/capacity.jsonl --out runs/gap',
+    'gapvl train --variant dense-caption --model runs/base --data runs/data --out runs/dense-caption',
+  ],
+  run: async (values, context) => {
+    const { variant, model, data, out, basis, capacity, threads } = values;
+    const { steps, batchSize, latents, teacherInputs, latentPositions, seed } = values;
+    const recipe = applySettings(TRAIN_RECIPES[values.recipe], [
+      ...asSettings({
+        steps,
+        batchSize,
+        numLatents: latents,
+        teacherInputs,
+        latentPositions,
+        seed,
+      }),
+      ...values.set,
+    ]);
+    const encoding = context.progress('pictures');
+    const options: TrainFolderOptions = {
+      ...{ variant, recipe, model, data, out },
+      ...(basis === undefined ? {} : { basis }),
+      ...(capacity === undefined ? {} : { capacity }),
+      ...sessionOptions(threads),
+      progress: (done, total) => {
+        encoding.update(done, total);
+        if (done === total) encoding.finish();
+      },
+      signal: context.signal,
+    };
+    let run: TrainedRun | undefined;
+    const training = async function* (): AsyncGenerator<StepRecord, void> {
+      run = yield* trainFolder(options);
+    };
+    const records = await watchTraining(training(), context, `training ${variant}`);
+    const hash = await hashModel(out);
+    const { numLatentRows = 0, numRows = 0, wasTrained = true } = run ?? {};
+    const summary = wasTrained
+      ? `wrote ${variant} to ${out}; ${lossNote(records)} over the last steps`
+      : `${out} holds this model already; nothing was trained`;
+    context.result(
+      `${summary}\n${numLatentRows} of ${numRows} examples had latent supervision\nmodel ${hash.slice(0, 16)}`,
+      {
+        ...{ out, variant, recipe, numLatentRows, numRows, trained: wasTrained },
+        last: records.at(-1) ?? null,
+        model: hash,
+      },
+    );
+  },
+});

@@ -1,0 +1,109 @@
+// Owns the public API of gapvl and nothing else: what a program that imports the package may call.
+export {
+  CheckpointError,
+  ConfigError,
+  DataError,
+  EXIT_CODES,
+  GapvlError,
+  RuntimeError,
+  ShapeError,
+} from './errors.ts';
+export type { ErrorParts } from './errors.ts';
+export { Rng } from './rng.ts';
+export type { RngState } from './rng.ts';
+export {
+  PRETRAIN_DEFAULTS,
+  PRETRAIN_RECIPES,
+  TRAIN_DEFAULTS,
+  TRAIN_RECIPES,
+  applySettings,
+} from './config.ts';
+export type { OptimizerRecipe, PretrainRecipe, TrainRecipe } from './config.ts';
+export { countLiveSessions } from './engine/session.ts';
+export type { Device, SessionOptions } from './engine/session.ts';
+
+// Data: examples on disk and generated ones.
+export { loadDataset, readDataset } from './data/dataset.ts';
+export type { ReadOptions } from './data/dataset.ts';
+export { writeDataset } from './data/dataset-writer.ts';
+export type { WriteOptions, WriteResult } from './data/dataset-writer.ts';
+export type { Difficulty, Example, Split } from './data/example.ts';
+export { formatResponse, parseResponse } from './data/format.ts';
+export type { ParsedResponse, ResponsePiece, ResponseStyle, ResponseTexts } from './data/format.ts';
+export type { Raster } from './data/raster.ts';
+export { sampleExamples } from './data/splits.ts';
+export type { GeneratedExample, SampleOptions } from './data/splits.ts';
+export { TASK_NAMES } from './data/tasks/index.ts';
+export type { TaskName } from './data/tasks/index.ts';
+export { decodePicture } from './processor/picture.ts';
+export type { DecodeOptions } from './processor/picture.ts';
+
+// Models: Hugging Face folders, with the latent head beside.
+export { readGapModel } from './latent/model.ts';
+export type { GapModel, LatentHead, LatentSettings } from './latent/model.ts';
+export { VARIANTS, VARIANT_NAMES, usesLatents } from './latent/variants.ts';
+export type { TeacherInputs, Variant, VariantName } from './latent/variants.ts';
+export { PictureEncoder } from './model/picture-encoder.ts';
+export type { ModelBundle } from './model/bundle.ts';
+export { hashDataset, hashModel } from './context/provenance.ts';
+
+// The stops of a run, in order: base, capacity, basis, training.
+export { pretrain } from './train/pretrain.ts';
+export type { PretrainOptions } from './train/pretrain.ts';
+export { scoreCapacity } from './evaluate/capacity-run.ts';
+export type {
+  AssignmentCounts,
+  CapacityEvent,
+  CapacityOptions,
+  CapacitySummary,
+} from './evaluate/capacity-run.ts';
+export { readCapacity } from './capacity/scores-file.ts';
+export type { CapacityFile, CapacityHeader, CapacityRecord } from './capacity/scores-file.ts';
+export type { CapacityAssignment } from './capacity/assignment.ts';
+export { fitBasis, readBasisOf } from './context/fit-basis.ts';
+export type { BasisOwner, FitBasisOptions } from './context/fit-basis.ts';
+export { projectOntoPlane, reconstruct } from './latent/pca.ts';
+export type { BasisKind, BasisSize, PcaBasis } from './latent/pca.ts';
+export { trainFolder } from './train/train-folder.ts';
+export type { TrainFolderOptions, TrainedRun } from './train/train-folder.ts';
+export { trainVariant } from './train/gap.ts';
+export type { TrainInputs, TrainOptions } from './train/gap.ts';
+export type { StepRecord } from './train/loop.ts';
+export { loadPictures, prepareExamples } from './context/prepared.ts';
+export type { ExamplePictures, PrepareOptions, PreparedExample } from './context/prepared.ts';
+
+// Decoding and comparing.
+export { askModel } from './generate/ask.ts';
+export type { Answer, AnswerPiece, AskOptions, SpanSummary } from './generate/ask.ts';
+export { Decoder } from './generate/decoder.ts';
+export { generateBatch, generateEvents } from './generate/generate.ts';
+export type {
+  GenerationEvent,
+  GenerationRequest,
+  GenerationResult,
+  GenerationSettings,
+} from './generate/generate.ts';
+export { DEFAULT_EMA_DECAY } from './latent/feedback.ts';
+export type { Calibration, Intervention, NoiseLaw } from './latent/feedback.ts';
+export { compareModels } from './evaluate/compare.ts';
+export type {
+  CompareOptions,
+  Comparison,
+  ComparisonEvent,
+  ModelComparison,
+  NamedModel,
+} from './evaluate/compare.ts';
+export type { InterventionScore, Score } from './evaluate/comparison.ts';
+export { INTERVENTION_NAMES, interventionOf } from './evaluate/interventions.ts';
+export type { InterventionName, NamedIntervention } from './evaluate/interventions.ts';
+export { evaluateExamples } from './evaluate/evaluate.ts';
+export type { EvaluateOptions, EvaluatedExample, Prediction } from './evaluate/evaluate.ts';
+export {
+  clusteredMean,
+  mcNemarExact,
+  pairedDifference,
+  wilsonInterval,
+} from './evaluate/statistics.ts';
+export type { BootstrapOptions, Interval, McNemar, MeanInterval } from './evaluate/statistics.ts';
+export { renderReport } from './report/report.ts';
+export type { ReportData } from './report/types.ts';
