@@ -65,7 +65,7 @@ for (const [i, job] of jobs.entries()) {
   const result = await runJob(setting, job, options);
   await store(file, result);
   const clean = result.arms['validation']?.['clean'];
-  const right = [...(clean?.correct ?? '')].filter((c) => c === '1').length;
+  const right = (clean?.correct ?? '').replaceAll('0', '').length;
   process.stderr.write(
     `${job.id}: validation ${((100 * right) / (clean?.correct.length ?? 1)).toFixed(1)} % in ${result.trainSeconds.toFixed(0)} s\n`,
   );

@@ -17,19 +17,21 @@ export interface ItemPlace {
 type Arms = readonly { readonly seed: number; readonly arm: ArmResult }[];
 
 function verdicts(arm: ArmResult): number[] {
-  return [...arm.correct].map(Number);
+  return Array.from(arm.correct, Number);
 }
 
 function interval(scores: readonly (readonly number[])[], label: string): MeanInterval {
   return clusteredMean(scores, new Rng(`study ${label}`));
 }
 
+function isAt(place: ItemPlace | undefined, task: string, difficulty: string): boolean {
+  return place !== undefined && place.task === task && place.difficulty === difficulty;
+}
+
 function byTask(arms: Arms, places: readonly ItemPlace[]): NonNullable<StudyRow['byTask']> {
   const share = (task: string, difficulty: string): number | null => {
     const hits = arms.flatMap(({ arm }) =>
-      verdicts(arm).filter(
-        (_, i) => places[i]?.task === task && places[i]?.difficulty === difficulty,
-      ),
+      verdicts(arm).filter((_, i) => isAt(places[i], task, difficulty)),
     );
     return hits.length === 0 ? null : mean(hits);
   };

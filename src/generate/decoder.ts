@@ -167,6 +167,7 @@ export class Decoder implements AsyncDisposable {
     this.stepSession = stepSession;
   }
 
+  /** Compiles prefill and step; the weights become constants of both. */
   static async create(model: GapModel, options: SessionOptions = {}): Promise<Decoder> {
     const prefill = await Session.create(encodeDecoder(model, true), options);
     return new Decoder(model, prefill, await Session.create(encodeDecoder(model, false), options));

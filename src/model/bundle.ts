@@ -55,11 +55,11 @@ function triple(
   json: JsonObject,
   name: string,
   fallback: readonly [number, number, number],
-): [number, number, number] {
+): readonly [number, number, number] {
   const value = json[name];
   const numbers = Array.isArray(value) ? value.filter((v) => typeof v === 'number') : [];
-  const [r, g, b] = numbers.length === 3 ? numbers : fallback;
-  return [r ?? 0, g ?? 0, b ?? 0];
+  const [r = 0, g = 0, b = 0] = numbers;
+  return numbers.length === 3 ? [r, g, b] : fallback;
 }
 
 async function readTemplate(folder: string): Promise<string> {

@@ -14,7 +14,7 @@ import { relativeError } from '../latent/pca.ts';
 import { RECORDS_FILE } from '../train/record-file.ts';
 import type { StepRecord } from '../train/loop.ts';
 import { viewLatents } from './collect-latents.ts';
-import { studyAccuracyRows, studyInterventionRows } from './study.ts';
+import { studyAccuracyRows, studyInterventionRows, studyNorms } from './study.ts';
 import type { Study } from './study.ts';
 import type {
   AccuracyRow,
@@ -175,7 +175,9 @@ async function cleanPredictions(
 ): Promise<Map<string, Record<string, Prediction>>> {
   const byId = new Map<string, Record<string, Prediction>>();
   for (const { name } of comparison.models) {
-    const text = await readFile(join(folder, 'predictions', `${name}.clean.jsonl`), 'utf8').catch(() => '');
+    const text = await readFile(join(folder, 'predictions', `${name}.clean.jsonl`), 'utf8').catch(
+      () => '',
+    );
     for (const line of text.split('\n')) {
       if (line === '') continue;
       const record = JSON.parse(line) as Partial<StoredPrediction>;
@@ -256,26 +258,29 @@ export async function collectReport(options: CollectOptions): Promise<ReportData
       : undefined;
   const curves = await Promise.all(comparison.models.map(curvesOf));
   const spectrum = gap ? spectrumOf(gap) : undefined;
+  const norms = [...(view?.norms ? [view.norms] : []), ...(stored ? studyNorms(stored) : [])];
   return {
     title: options.title,
     provenance: {
       ...options.provenance,
       seed: comparison.seed,
       versions: comparison.versions,
-      hashes: Object.fromEntries([
-        ['dataset', comparison.data.hash],
-        ...comparison.models.map(({ name, folder, hash }) => [
-          `${name} (${basename(folder)})`,
-          hash,
-        ]),
-      ]),
+      hashes: {
+        dataset: comparison.data.hash,
+        ...Object.fromEntries(
+          comparison.models.map(({ name, folder, hash }): [string, string] => [
+            `${name} (${basename(folder)})`,
+            hash,
+          ]),
+        ),
+      },
     },
     verdict: verdictOf(accuracyTable, interventionTable),
     accuracyTable: [...accuracyTable, ...(stored ? studyAccuracyRows(stored) : [])],
     interventionTable: [...interventionTable, ...(stored ? studyInterventionRows(stored) : [])],
     ...(view && view.cards.length > 0 ? { examples: view.cards } : {}),
     trainingCurves: curves.flat(),
-    ...(view?.norms ? { normBars: [view.norms] } : {}),
+    ...(norms.length > 0 ? { normBars: norms } : {}),
     ...(spectrum ? { pcaSpectrum: spectrum } : {}),
     ...(options.timings ? { timings: options.timings } : {}),
   };

@@ -2,7 +2,13 @@
 import { readFile } from 'node:fs/promises';
 import { DataError } from '../errors.ts';
 import type { MeanInterval } from '../evaluate/statistics.ts';
-import type { AccuracyRow, InterventionRow, NormStatistic, TaskAccuracy } from './types.ts';
+import type {
+  AccuracyRow,
+  InterventionRow,
+  NormGroup,
+  NormStatistic,
+  TaskAccuracy,
+} from './types.ts';
 
 /** An accuracy over seeds with its interval (seeds, then items resampled). */
 export interface StudyRow {
@@ -62,8 +68,9 @@ export const STUDY_FILE = new URL('../../assets/study.json', import.meta.url);
 export async function readStudy(path: string | URL = STUDY_FILE): Promise<Study> {
   try {
     const study = JSON.parse(await readFile(path, 'utf8')) as Study;
-    if ((study.format as string) === 'gapvl.study.1') return study;
-    throw new TypeError(`format ${String(study.format)}`);
+    const format: string = study.format;
+    if (format === 'gapvl.study.1') return study;
+    throw new TypeError(`format ${format}`);
   } catch (cause) {
     throw new DataError(
       {
@@ -102,5 +109,13 @@ export function studyInterventionRows(study: Study): InterventionRow[] {
     high: row.accuracy.high,
     ...(row.difference ? { differenceToClean: row.difference } : {}),
     source: 'stored study',
+  }));
+}
+
+/** The study's norms as groups of the chart, marked as stored. */
+export function studyNorms(study: Study): NormGroup[] {
+  return Object.entries(study.norms).map(([variant, norms]) => ({
+    variant: `${variant} (stored study)`,
+    ...norms,
   }));
 }

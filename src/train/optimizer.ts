@@ -90,6 +90,7 @@ export class AdamW implements AsyncDisposable {
     this.norm = norm;
   }
 
+  /** Compiles the update; moments start at zero. */
   static async create(
     config: AdamWConfig,
     groups: readonly ParameterGroup[],

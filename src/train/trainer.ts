@@ -60,6 +60,7 @@ export class Trainer implements AsyncDisposable {
     this.options = options;
   }
 
+  /** Sets up the optimizer; objectives are compiled when they are first needed. */
   static async create(weights: Weights, options: TrainerOptions): Promise<Trainer> {
     const gradients = new Weights(options.groups.flat());
     const groups = options.groups.map((specs) => ({
