@@ -1,5 +1,6 @@
 // Owns what a predicted latent becomes before it is read back: norm calibration and interventions.
 // Axes: D hidden, K latents of a span.
+import { RuntimeError } from '../errors.ts';
 import type { Rng } from '../rng.ts';
 import { reconstruct } from './pca.ts';
 import type { PcaBasis } from './pca.ts';
@@ -70,7 +71,7 @@ function scaled(vector: Float32Array, target: number): Float32Array {
 
 function noise(
   law: NoiseLaw,
-  predicted: Float32Array,
+  clean: Float32Array,
   basis: PcaBasis | undefined,
   rng: Rng,
 ): Float32Array {
@@ -78,30 +79,56 @@ function noise(
     law === 'unit' || !basis ? 1 : Math.sqrt(basis.eigenvalues[k] ?? 0);
   const draw = (length: number): Float32Array =>
     Float32Array.from({ length }, (_, k) => rng.normal() * spread(k));
-  const vector = basis ? reconstruct(basis, draw(basis.k)) : draw(predicted.length);
-  return law === 'norm' || (law === 'spectrum' && !basis)
-    ? scaled(vector, norm(predicted))
-    : vector;
+  const vector = basis ? reconstruct(basis, draw(basis.k)) : draw(clean.length);
+  return law === 'norm' || (law === 'spectrum' && !basis) ? scaled(vector, norm(clean)) : vector;
 }
 
-/** The vector to read back for a prediction [D], and the row after it. */
+/** The prediction as the model would read it, and the running norm after it. */
+function calibrate(
+  predicted: Float32Array,
+  row: FeedbackRow,
+  calibration: Calibration,
+): { readonly clean: Float32Array; readonly runningNorm: number } {
+  if (calibration.kind === 'none') return { clean: predicted, runningNorm: row.runningNorm };
+  const own = norm(predicted);
+  // A prompt without pictures has no norm to start from.
+  const known = row.runningNorm > 0 ? row.runningNorm : own;
+  const runningNorm = calibration.decay * known + (1 - calibration.decay) * own;
+  return { clean: scaled(predicted, known), runningNorm };
+}
+
+/**
+ * The vector to read back for a prediction [D], and the row after it. Noise by the law `norm` has
+ * the norm of what would be read otherwise; given vectors are read as they are.
+ *
+ * Worked example, decay 0.9, running norm 5: (6, 8) of norm 10 is read as (3, 4), and the running
+ * norm becomes 0.9 * 5 + 0.1 * 10 = 5.5, which the next latent gets.
+ * @throws RuntimeError when `other` or `oracle` has no vectors.
+ */
 export function nextLatent(
   predicted: Float32Array,
   row: FeedbackRow,
   settings: FeedbackSettings,
 ): { readonly latent: Float32Array; readonly row: FeedbackRow } {
   const { intervention, calibration, basis } = settings;
-  const after = { ...row, index: row.index + 1 };
+  const { clean, runningNorm } = calibrate(predicted, row, calibration);
+  const after = { ...row, index: row.index + 1, runningNorm };
   if (intervention.kind === 'noise') {
-    return { latent: noise(intervention.law, predicted, basis, row.rng), row: after };
+    return { latent: noise(intervention.law, clean, basis, row.rng), row: after };
   }
-  if ((intervention.kind === 'other' || intervention.kind === 'oracle') && row.replacement) {
-    const width = predicted.length;
-    const start = (row.index * width) % row.replacement.length;
-    return { latent: row.replacement.slice(start, start + width), row: after };
+  if (intervention.kind !== 'other' && intervention.kind !== 'oracle') {
+    return { latent: clean, row: after };
   }
-  if (calibration.kind === 'none') return { latent: predicted, row: after };
-  const runningNorm =
-    calibration.decay * row.runningNorm + (1 - calibration.decay) * norm(predicted);
-  return { latent: scaled(predicted, row.runningNorm), row: { ...after, runningNorm } };
+  const width = predicted.length;
+  const given = row.replacement ?? new Float32Array(0);
+  if (given.length === 0 || given.length % width !== 0) {
+    throw new RuntimeError({
+      what: `the intervention ${intervention.kind} has no latents to write`,
+      got: `${given.length} numbers`,
+      expected: `vectors of ${width} numbers`,
+      fix: 'give a replacement to every row',
+    });
+  }
+  const start = (row.index * width) % given.length;
+  return { latent: given.slice(start, start + width), row: after };
 }
