@@ -47,6 +47,12 @@ function toOrt(name: string, value: Tensor): ort.Tensor {
       fix: 'cast it to f32 first',
     });
   }
+  if (value.dtype === 'f16') {
+    // Node.js 24 has Float16Array, which onnxruntime-common then insists on and whose size
+    // onnxruntime-node 1.30 reads as 0; raw bits under their own type name work everywhere.
+    const bits = new ort.Tensor('uint16', value.data as Uint16Array, value.dims);
+    return Object.defineProperty(bits, 'type', { value: ORT_TYPES.f16 });
+  }
   return new ort.Tensor(ORT_TYPES[value.dtype], value.data as never, value.dims);
 }
 
