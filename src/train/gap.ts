@@ -14,7 +14,7 @@ import { makeHead } from '../latent/model.ts';
 import type { GapModel, LatentSettings } from '../latent/model.ts';
 import { projectOntoPlane } from '../latent/pca.ts';
 import type { PcaBasis } from '../latent/pca.ts';
-import { VARIANTS } from '../latent/variants.ts';
+import { VARIANTS, usesLatents } from '../latent/variants.ts';
 import type { VariantName } from '../latent/variants.ts';
 import { positionConfig, responseIds } from '../model/bundle.ts';
 import type { ModelBundle } from '../model/bundle.ts';
@@ -83,11 +83,21 @@ function trainingRows(name: VariantName, recipe: TrainRecipe, inputs: TrainInput
       fix: 'run `gapvl capacity score` first',
     });
   }
+  const size = recipe.numLatents * inputs.bundle.checkpoint.config.text.hiddenSize;
   const rows = inputs.examples.map((item) => {
+    const targets = item.auxiliaryRows_KD;
     const latent =
-      item.auxiliaryRows_KD !== undefined &&
+      targets !== undefined &&
       (assignment === 'all' ||
         (assignment === 'capacity' && inputs.latentIds?.has(item.example.id) === true));
+    if (latent && targets.length !== size) {
+      throw new DataError({
+        what: `example ${item.example.id} was prepared for another number of latents`,
+        got: `${targets.length} numbers`,
+        expected: `${size}, for K = ${recipe.numLatents}`,
+        fix: 'prepare the examples with the K of the recipe',
+      });
+    }
     const style = latent
       ? { latents: 'span' as const, numLatents: recipe.numLatents }
       : { latents: 'none' as const };
@@ -156,6 +166,14 @@ export async function* trainVariant(
       ...(variant.weightsOf ? { fix: `train ${variant.weightsOf}` } : {}),
     });
   }
+  if (recipe.teacherInputs === 'projected' && usesLatents(name) && variant.head !== 'pca') {
+    throw new ConfigError({
+      what: `variant ${name} cannot be trained with projected teacher inputs`,
+      got: `a head of kind ${variant.head}, which writes on no plane`,
+      expected: 'teacherInputs plain or scheduled',
+      fix: 'set teacherInputs=plain, or train a variant with a PCA head',
+    });
+  }
   const basis = variantBasis(name, inputs.basis, recipe.seed);
   const spec = variantHead(name, recipe, basis);
   const backbone = decoderSpecs(config.text);
@@ -209,9 +227,8 @@ export async function* trainVariant(
     const spans = chosen.filter((c) => c.row.spans.length > 0);
     if (spans.length === 0) return { objective: 'text', feeds };
     const targets = joinRows(spans.map((c) => c.item.auxiliaryRows_KD ?? new Float32Array(0)));
-    const isPca = variant.head === 'pca';
     const teacher =
-      recipe.teacherInputs === 'projected' && isPca ? projectOntoPlane(basis, targets) : targets;
+      recipe.teacherInputs === 'projected' ? projectOntoPlane(basis, targets) : targets;
     const complete = (teacherInputs: Float32Array): BatchFeeds => ({
       objective: 'latent',
       feeds: { ...feeds, ...latentFeeds(padded, teacherInputs, targets, latentWeight) },
