@@ -10,7 +10,7 @@ import { DEFAULT_EMA_DECAY } from '../latent/feedback.ts';
 import { readGapModel } from '../latent/model.ts';
 import type { GapModel } from '../latent/model.ts';
 import { decodePicture } from '../processor/picture.ts';
-import { expectFinished } from '../train/run-folder.ts';
+import { expectFinished } from '../context/run-folder.ts';
 import type { CommandContext } from './command.ts';
 import { defineCommand } from './command.ts';
 import * as option from './options.ts';

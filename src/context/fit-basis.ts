@@ -24,6 +24,7 @@ import { decodePicture } from '../processor/picture.ts';
 import { Rng } from '../rng.ts';
 import { fitAuxiliary } from './prepared.ts';
 import { hashDataset, hashModel, versions } from './provenance.ts';
+import { expectFinished } from './run-folder.ts';
 
 /** Pictures encoded together; ours. */
 const CHUNK = 64;
@@ -141,6 +142,7 @@ async function accumulate(
  */
 export async function fitBasis(options: FitBasisOptions): Promise<PcaBasis> {
   checkNumLatents(options.numLatents);
+  await expectFinished(options.model);
   const source = new Map([
     ['model', await hashModel(options.model)],
     ['data', await hashDataset(options.data)],

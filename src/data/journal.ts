@@ -47,7 +47,7 @@ export async function readJournal(
   try {
     bytes = await readFile(path);
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined;
+    if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return undefined;
     throw new DataError(
       { what: `${path} cannot be read`, got: (error as Error).message, fix: 'check the path' },
       error,

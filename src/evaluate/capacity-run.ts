@@ -17,7 +17,7 @@ import { generateBatch } from '../generate/generate.ts';
 import { readGapModel } from '../latent/model.ts';
 import { PictureEncoder } from '../model/picture-encoder.ts';
 import { Rng } from '../rng.ts';
-import { expectFinished } from '../train/run-folder.ts';
+import { expectFinished } from '../context/run-folder.ts';
 import { scoreAnswer } from './answers.ts';
 
 /** Temperature of the sampled answers; ours, the paper does not give it. */

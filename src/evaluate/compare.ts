@@ -14,7 +14,7 @@ import { readGapModel } from '../latent/model.ts';
 import type { GapModel } from '../latent/model.ts';
 import { VARIANTS } from '../latent/variants.ts';
 import { PictureEncoder } from '../model/picture-encoder.ts';
-import { expectFinished } from '../train/run-folder.ts';
+import { expectFinished } from '../context/run-folder.ts';
 import { numWithoutPartner, scoreIntervention } from './comparison.ts';
 import type { InterventionScore } from './comparison.ts';
 import type { Prediction } from './evaluate.ts';

@@ -1,6 +1,7 @@
 // Owns the training loop: resume, batch, step, record, save; pretraining and GAP training run it.
 import { access, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { STATE_FILE } from '../context/run-folder.ts';
 import { ConfigError } from '../errors.ts';
 import { readSafetensors, writeSafetensors } from '../engine/safetensors.ts';
 import { learningRateAt } from './schedule.ts';
@@ -29,8 +30,7 @@ export interface StepRecord extends StepResult {
   readonly learningRate: number;
 }
 
-/** File of a run's state inside its folder. */
-export const STATE_FILE = 'state.safetensors';
+export { STATE_FILE };
 
 async function save(
   trainer: Trainer,

@@ -34,7 +34,7 @@ import { forgetState, runTraining } from './loop.ts';
 import type { StepRecord } from './loop.ts';
 import { encodeObjective } from './objective.ts';
 import { RecordFile } from './record-file.ts';
-import { beginRun, finishRun } from './run-folder.ts';
+import { beginRun, finishRun } from '../context/run-folder.ts';
 import { textFeeds } from './text-batch.ts';
 import { Trainer } from './trainer.ts';
 import type { BatchFeeds } from './trainer.ts';

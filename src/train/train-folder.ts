@@ -24,8 +24,8 @@ import { trainVariant } from './gap.ts';
 import { forgetState } from './loop.ts';
 import type { StepRecord } from './loop.ts';
 import { RecordFile } from './record-file.ts';
-import { beginRun, expectFinished, finishRun } from './run-folder.ts';
-import type { RunDescription } from './run-folder.ts';
+import { beginRun, expectFinished, finishRun } from '../context/run-folder.ts';
+import type { RunDescription } from '../context/run-folder.ts';
 
 /** What to train from and where to. */
 export interface TrainFolderOptions extends SessionOptions {

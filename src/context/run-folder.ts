@@ -6,8 +6,9 @@ import { differingFields, makeFolderOf, otherRun } from '../data/journal.ts';
 import { systemCode, writeFileAtomic } from '../engine/atomic-file.ts';
 import { SINGLE_FILE } from '../engine/safetensors.ts';
 import { CheckpointError, ConfigError, DataError } from '../errors.ts';
-import { STATE_FILE } from './loop.ts';
 
+/** File of a training run's state inside its folder, until the run is finished. */
+export const STATE_FILE = 'state.safetensors';
 /** File in an output folder that says what the run is made from and whether it is finished. */
 export const RUN_FILE = 'run.json';
 

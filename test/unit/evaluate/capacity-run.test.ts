@@ -1,0 +1,155 @@
+// Owns the tests of capacity scoring on the shipped base: results, resume, files that do not fit.
+import { appendFile, readFile, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { latentIds } from '../../../src/capacity/assignment.ts';
+import { readCapacity } from '../../../src/capacity/scores-file.ts';
+import { countLiveSessions } from '../../../src/engine/session.ts';
+import { ConfigError, DataError } from '../../../src/errors.ts';
+import { scoreCapacity } from '../../../src/evaluate/capacity-run.ts';
+import type { CapacityOptions, CapacitySummary } from '../../../src/evaluate/capacity-run.ts';
+import { SESSION, SETUP_LIMIT_MS, makeSmallBase } from '../../helpers/small-way.ts';
+import type { SmallWay } from '../../helpers/small-way.ts';
+
+// 256 rows a batch: 16 examples, so that 40 examples are two whole batches and half a one.
+const SAMPLES = 16;
+
+describe('scoreCapacity', () => {
+  let way: SmallWay;
+  let reference: CapacitySummary;
+  let bytes: string;
+
+  const options = (name: string, rest: Partial<CapacityOptions> = {}): CapacityOptions => ({
+    ...SESSION,
+    model: way.base,
+    data: way.data,
+    out: join(way.folder, name),
+    numSamples: SAMPLES,
+    tau: 0.5,
+    seed: 3,
+    ...rest,
+  });
+  const finish = async (given: CapacityOptions): Promise<CapacitySummary> => {
+    const run = scoreCapacity(given);
+    for (;;) {
+      const next = await run.next();
+      if (next.done === true) return next.value;
+    }
+  };
+  const read = (name: string): Promise<string> => readFile(join(way.folder, name), 'utf8');
+
+  beforeAll(async () => {
+    way = await makeSmallBase();
+    reference = await finish(options('whole.jsonl'));
+    bytes = await read('whole.jsonl');
+  }, SETUP_LIMIT_MS);
+  afterAll(async () => {
+    await way[Symbol.asyncDispose]();
+    expect(countLiveSessions()).toBe(0);
+  });
+
+  it('writes a header and a line an example that say the same as what it returns', async () => {
+    const lines = bytes.trimEnd().split('\n');
+    expect(lines).toHaveLength(41);
+    const { header, records } = await readCapacity(join(way.folder, 'whole.jsonl'));
+    expect(header).toMatchObject({ split: 'train', samples: SAMPLES, tau: 0.5, seed: 3 });
+    expect(header.model).toMatch(/^[0-9a-f]{64}$/);
+    expect(records).toEqual(reference.records);
+    const first = records[0];
+    expect(Object.keys(first ?? {})).toEqual([
+      ...['id', 'numSamples', 'numCorrect', 'accuracy', 'assignment'],
+    ]);
+  });
+
+  it('finds that the base answers some questions and not others, and counts them by task', () => {
+    const { all, byTask, records, accuracy } = reference;
+    expect(all.latent + all.textOnly).toBe(40);
+    expect(all.latent).toBe(latentIds(records, 0.5).size);
+    expect(Math.min(all.latent, all.textOnly)).toBeGreaterThan(3);
+    expect(new Set(records.map(({ numCorrect }) => numCorrect)).size).toBeGreaterThan(3);
+    const total = Object.values(byTask)
+      .flatMap((cells) => Object.values(cells))
+      .reduce((sum, { latent, textOnly }) => sum + latent + textOnly, 0);
+    expect(total).toBe(40);
+    expect(Object.keys(byTask['bricks'] ?? {}).sort()).toEqual(['easy', 'hard']);
+    expect(accuracy).toBeGreaterThan(0.05);
+    expect(accuracy).toBeLessThan(0.95);
+  });
+
+  it('ends up with the same bytes after an interruption, losing no finished batch', async () => {
+    const controller = new AbortController();
+    const given = options('aborted.jsonl', { signal: controller.signal });
+    const reason = new Error('stop');
+    await expect(async () => {
+      for await (const { done } of scoreCapacity(given)) if (done === 20) controller.abort(reason);
+    }).rejects.toBe(reason);
+    expect((await read('aborted.jsonl')).trimEnd().split('\n')).toHaveLength(1 + 32);
+    await finish(options('aborted.jsonl'));
+    expect(await read('aborted.jsonl')).toBe(bytes);
+  });
+
+  it('drops a torn last line, keeps the others, and ends up with the same bytes', async () => {
+    const path = join(way.folder, 'torn.jsonl');
+    await writeFile(path, bytes);
+    const lines = bytes.split('\n');
+    // In the middle of the second batch, ten bytes into the line of example 21.
+    await truncate(path, lines.slice(0, 21).join('\n').length + 1 + 10);
+    const seen: number[] = [];
+    for await (const { done } of scoreCapacity(options('torn.jsonl'))) seen.push(done);
+    expect(seen).toEqual(Array.from({ length: 40 }, (_, i) => i + 1));
+    expect(await read('torn.jsonl')).toBe(bytes);
+  });
+
+  it('assigns anew without sampling when only tau differs', async () => {
+    await writeFile(join(way.folder, 'tau.jsonl'), bytes);
+    const missing = options('tau.jsonl', { tau: 0 });
+    const { records, all } = await finish(missing);
+    expect(records.map(({ numCorrect }) => numCorrect)).toEqual(
+      reference.records.map(({ numCorrect }) => numCorrect),
+    );
+    expect(all.latent).toBe(records.filter(({ numCorrect }) => numCorrect === 0).length);
+    expect(all.latent).toBeLessThan(reference.all.latent);
+    expect((await readCapacity(missing.out)).header.tau).toBe(0);
+  });
+
+  it('draws other samples from another seed', async () => {
+    const { records } = await finish(options('seed.jsonl', { seed: 4 }));
+    expect(records.map(({ numCorrect }) => numCorrect)).not.toEqual(
+      reference.records.map(({ numCorrect }) => numCorrect),
+    );
+  });
+
+  it('refuses a file of other settings, other data, or no scores, and leaves it as it is', async () => {
+    const other = options('whole.jsonl', { temperature: 2 });
+    await expect(finish(other)).rejects.toThrow(/temperature 1[^]*temperature 2/);
+    await expect(finish(other)).rejects.toThrow(ConfigError);
+    await expect(finish(options('whole.jsonl', { split: 'test' }))).rejects.toThrow(ConfigError);
+    expect(await read('whole.jsonl')).toBe(bytes);
+    await writeFile(join(way.folder, 'foreign.jsonl'), '{"id":"a"}\n');
+    await expect(finish(options('foreign.jsonl'))).rejects.toThrow(DataError);
+    expect(await read('foreign.jsonl')).toBe('{"id":"a"}\n');
+  });
+
+  it('names file and line of a broken score', async () => {
+    const path = join(way.folder, 'broken.jsonl');
+    const lines = bytes.split('\n');
+    for (const [broken, at] of [
+      ['{"id":"train-000002"', 4],
+      [JSON.stringify({ ...reference.records[2], numCorrect: 99 }), 4],
+      [JSON.stringify({ ...reference.records[2], assignment: 'none' }), 4],
+      [JSON.stringify(reference.records[5]), 4],
+    ] as const) {
+      await writeFile(path, lines.with(at - 1, broken).join('\n'));
+      await expect(finish(options('broken.jsonl'))).rejects.toThrow(`broken.jsonl:${at}`);
+    }
+    await writeFile(path, bytes);
+    await appendFile(path, `${JSON.stringify(reference.records[0])}\n`);
+    await expect(finish(options('broken.jsonl'))).rejects.toThrow('broken.jsonl:42');
+  });
+
+  it('refuses settings that cannot give an accuracy', async () => {
+    for (const rest of [{ tau: 1.5 }, { numSamples: 0 }, { temperature: 0 }]) {
+      await expect(finish(options('never.jsonl', rest))).rejects.toThrow(ConfigError);
+    }
+  });
+});
