@@ -1,7 +1,8 @@
 // Turns the study's jobs into what ships: assets/study.json and the generated parts of README.md.
 //
-// Command: npx tsx recipes/study-summary.ts [--out runs/study] [--check]
-// With --check nothing is written; it fails when README.md does not show what assets/study.json says.
+// Command: npx tsx recipes/study-summary.ts [--check]
+// With --check nothing is written; it fails when assets/study.json is not what the results say, or
+// README.md not what assets/study.json says.
 import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -16,19 +17,14 @@ import { summarize } from './study/summary.ts';
 
 const { values } = parseArgs({
   options: {
-    out: { type: 'string', default: 'runs/study' },
     check: { type: 'boolean', default: false },
   },
 });
 
 async function collect(folder: string): Promise<Study> {
-  const files = (await readdir(join(folder, 'jobs')))
-    .filter((file) => file.endsWith('.json'))
-    .sort();
+  const files = (await readdir(folder)).filter((file) => file.endsWith('.json')).sort();
   const results = await Promise.all(
-    files.map(
-      async (file) => JSON.parse(await readFile(join(folder, 'jobs', file), 'utf8')) as JobResult,
-    ),
+    files.map(async (file) => JSON.parse(await readFile(join(folder, file), 'utf8')) as JobResult),
   );
   const draw = sampleExamples({ split: 'test', count: STUDY.numTest, seed: TEST_DRAW_SEED });
   return summarize(
@@ -45,10 +41,11 @@ function withTables(readme: string, tables: string): string {
   return `${readme.slice(0, from + begin.length)}\n\n${tables}\n\n${readme.slice(to)}`;
 }
 
+const resultsFolder = new URL('study/results/', import.meta.url).pathname;
 const asset = new URL('../assets/study.json', import.meta.url);
 const readmeFile = new URL('../README.md', import.meta.url);
 if (!values.check)
-  await writeFile(asset, `${JSON.stringify(await collect(values.out), null, 1)}\n`);
+  await writeFile(asset, `${JSON.stringify(await collect(resultsFolder), null, 1)}\n`);
 const study = await readStudy();
 const readme = await readFile(readmeFile, 'utf8');
 const wanted = withTables(readme, readmeTables(study));

@@ -2,7 +2,8 @@
 //
 // Source: GAP (arXiv 2605.12374) Tables 2, 5, 6, 7, 10 at small scale; pilot in docs/LOG.md.
 // Command: npx tsx recipes/study.ts [--out runs/study] [--only TEXT] [--threads 1]
-// Result: one JSON file a job in the output folder; `npx tsx recipes/study-summary.ts` makes the table.
+// Result: one JSON file a job in recipes/study/results, with the verdict on every item; bases and
+// capacity scores in the output folder. `npx tsx recipes/study-summary.ts` makes the tables.
 // Time: about 4 minutes a job on one core; jobs whose file exists are skipped, so it resumes.
 import { access, mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -48,13 +49,14 @@ async function settingOf(job: StudyJob): Promise<Setting> {
   return current.setting;
 }
 
-await mkdir(join(values.out, 'jobs'), { recursive: true });
+const results = new URL('study/results/', import.meta.url).pathname;
+await mkdir(results, { recursive: true });
 const jobs = studyJobs().filter((job) => job.id.includes(values.only));
 for (const [i, job] of jobs.entries()) {
-  const file = join(values.out, 'jobs', `${job.id}.json`);
+  const file = join(results, `${job.id}.json`);
   if (await exists(file)) continue;
   const setting = await settingOf(job);
-  const baseFile = join(values.out, 'jobs', `s${job.seed}-base.json`);
+  const baseFile = join(results, `s${job.seed}-base.json`);
   if (!(await exists(baseFile))) {
     await store(baseFile, {
       job: { id: `s${job.seed}-base`, seed: job.seed, variant: 'base', kind: 'main' },
