@@ -18,6 +18,41 @@ export const GROUPS: ReadonlyMap<string, string> = new Map([
 /** Every command, in the order of the help. To add one: a file here, a line here. */
 export const COMMANDS: readonly CommandEntry[] = [
   {
+    words: ['data', 'generate'],
+    summary: 'draw a dataset of visual questions',
+    load: async () => (await import('./data-generate.ts')).command,
+  },
+  {
+    words: ['pretrain'],
+    summary: 'train the tiny base from nothing',
+    load: async () => (await import('./pretrain.ts')).command,
+  },
+  {
+    words: ['capacity', 'score'],
+    summary: 'sample the base and assign examples to latent or text-only',
+    load: async () => (await import('./capacity-score.ts')).command,
+  },
+  {
+    words: ['pca', 'fit'],
+    summary: 'fit the basis on auxiliary pictures',
+    load: async () => (await import('./pca-fit.ts')).command,
+  },
+  {
+    words: ['train'],
+    summary: 'train a variant on top of a base',
+    load: async () => (await import('./train.ts')).command,
+  },
+  {
+    words: ['generate'],
+    summary: 'answer a question about a picture',
+    load: async () => (await import('./generate.ts')).command,
+  },
+  {
+    words: ['compare'],
+    summary: 'run models on the same questions, latents clean and changed',
+    load: async () => (await import('./compare.ts')).command,
+  },
+  {
     words: ['doctor'],
     summary: 'check this machine and say what to mend',
     load: async () => (await import('./doctor.ts')).command,
@@ -26,5 +61,15 @@ export const COMMANDS: readonly CommandEntry[] = [
     words: ['forward'],
     summary: 'run named tensors through a model, with gradients',
     load: async () => (await import('./forward.ts')).command,
+  },
+  {
+    words: ['report'],
+    summary: 'one HTML page about a comparison',
+    load: async () => (await import('./report.ts')).command,
+  },
+  {
+    words: ['demo'],
+    summary: 'the main job on the embedded model, ends with a report',
+    load: async () => (await import('./demo.ts')).command,
   },
 ];
