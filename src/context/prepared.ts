@@ -47,6 +47,17 @@ export async function loadPictures(
   return { picture, auxiliary: await decodePicture(bytes, { name: example.auxiliary }) };
 }
 
+/** The same, naming example and picture when it cannot be done. */
+function fitQuery(bundle: ModelBundle, example: Example, picture: Raster): Raster {
+  try {
+    return fitPicture(bundle, picture);
+  } catch (error) {
+    if (!(error instanceof DataError)) throw error;
+    const what = `picture ${example.image} of example ${example.id}: ${error.parts.what}`;
+    throw new DataError({ ...error.parts, what }, error);
+  }
+}
+
 /** The picture at the size the model takes it. Source: Qwen2VLImageProcessor. */
 export function fitPicture(bundle: ModelBundle, picture: Raster): Raster {
   const factor = bundle.patches.patchSize * bundle.patches.mergeSize;
@@ -91,7 +102,7 @@ export async function prepareExamples(
     options.signal?.throwIfAborted();
     const chunk = examples.slice(start, start + CHUNK);
     const loaded = await Promise.all(chunk.map((example, i) => options.load(example, start + i)));
-    const queries = loaded.map(({ picture }) => fitPicture(bundle, picture));
+    const queries = loaded.map(({ picture }, i) => fitQuery(bundle, chunk[i] as Example, picture));
     const rows = await encoder.encode(queries);
     const auxiliaries =
       numLatents === undefined

@@ -30,7 +30,7 @@ async function readRun(path: string): Promise<Record<string, unknown> | undefine
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
-    if (systemCode(error) === 'ENOENT') return undefined;
+    if (['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '')) return undefined;
     throw error;
   }
   try {
@@ -56,21 +56,21 @@ export async function beginRun(folder: string, description: RunDescription): Pro
   const path = join(folder, RUN_FILE);
   const found = await readRun(path);
   const hasState = await exists(join(folder, STATE_FILE));
-  if (found === undefined) {
-    if (!hasState && (await exists(join(folder, SINGLE_FILE)))) {
-      throw new ConfigError({
-        what: `${folder} already holds a model`,
-        expected: 'an empty folder, or one that this command began',
-        fix: 'name another output folder; this one was not touched',
-      });
-    }
-    await makeFolderOf(path);
-    await writeRun(folder, { ...description, finished: false });
-    return hasState ? 'unfinished' : 'new';
+  if (found === undefined && !hasState && (await exists(join(folder, SINGLE_FILE)))) {
+    throw new ConfigError({
+      what: `${folder} already holds a model`,
+      expected: 'an empty folder, or one that this command began',
+      fix: 'name another output folder; this one was not touched',
+    });
   }
-  const { finished, ...before } = found;
-  if (differingFields(before, description).length > 0) throw otherRun(path, before, description);
-  if (finished === true && !hasState) return 'finished';
+  const { finished = false, ...before } = found ?? description;
+  // A run that neither saved nor finished left nothing that another could spoil.
+  if (found !== undefined && (hasState || finished === true)) {
+    if (differingFields(before, description).length > 0) throw otherRun(path, before, description);
+    if (!hasState) return 'finished';
+  }
+  await makeFolderOf(path);
+  await writeRun(folder, { ...description, finished: false });
   return hasState ? 'unfinished' : 'new';
 }
 

@@ -76,6 +76,10 @@ function checkRequest(options: TrainFolderOptions): void {
       `variant ${name} needs capacity scores: run \`gapvl capacity score\`, then give --capacity`,
     );
   }
+  const { head } = variant;
+  if (options.recipe.teacherInputs === 'projected' && usesLatents(name) && head !== 'pca') {
+    faults.push(`teacherInputs=projected needs a PCA head, ${name} has one of kind ${head}`);
+  }
   if (resolve(model) === resolve(out)) faults.push('the output folder is that of the base model');
   if (faults.length > 0) {
     throw new ConfigError({

@@ -4,10 +4,18 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { latentIds } from '../../../src/capacity/assignment.ts';
 import { readCapacity } from '../../../src/capacity/scores-file.ts';
+import { loadPictures, prepareExamples } from '../../../src/context/prepared.ts';
+import type { PreparedExample } from '../../../src/context/prepared.ts';
+import { loadDataset } from '../../../src/data/dataset.ts';
 import { countLiveSessions } from '../../../src/engine/session.ts';
 import { ConfigError, DataError } from '../../../src/errors.ts';
 import { scoreCapacity } from '../../../src/evaluate/capacity-run.ts';
 import type { CapacityOptions, CapacitySummary } from '../../../src/evaluate/capacity-run.ts';
+import { Decoder } from '../../../src/generate/decoder.ts';
+import { generateBatch } from '../../../src/generate/generate.ts';
+import { readGapModel } from '../../../src/latent/model.ts';
+import { PictureEncoder } from '../../../src/model/picture-encoder.ts';
+import { Rng } from '../../../src/rng.ts';
 import { SESSION, SETUP_LIMIT_MS, makeSmallBase } from '../../helpers/small-way.ts';
 import type { SmallWay } from '../../helpers/small-way.ts';
 
@@ -145,6 +153,40 @@ describe('scoreCapacity', () => {
     await writeFile(path, bytes);
     await appendFile(path, `${JSON.stringify(reference.records[0])}\n`);
     await expect(finish(options('broken.jsonl'))).rejects.toThrow('broken.jsonl:42');
+  });
+
+  it('reads a prompt once for samples side by side, and answers as if read for each', async () => {
+    const model = await readGapModel(way.base);
+    const examples = (await loadDataset(way.data, { split: 'test' })).slice(0, 3);
+    await using encoder = new PictureEncoder(model.bundle, SESSION);
+    const items = await prepareExamples(model.bundle, encoder, examples, {
+      load: (example) => loadPictures(way.data, example, 'query'),
+    });
+    await using decoder = await Decoder.create(model, SESSION);
+    const answers = async (order: readonly number[], isShared: boolean): Promise<unknown> => {
+      const requests = order.map((at, sample) => {
+        const { promptIds, grid, pictureRows_MD } = items[at] as PreparedExample;
+        return {
+          promptIds: isShared ? promptIds : [...promptIds],
+          ...{ grids: [grid], pictureRows_MD, rng: new Rng(sample) },
+        };
+      });
+      const results = await generateBatch(decoder, requests, {
+        ...{ numLatents: 0, maxNewTokens: 8, temperature: 1.5 },
+        ...{ intervention: { kind: 'clean' }, calibration: { kind: 'none' } },
+      });
+      return results.map(({ ids, finished }) => ({ ids, finished }));
+    };
+    for (const order of [
+      [0, 0, 0, 1, 1, 1, 2, 2, 2],
+      [0, 0, 1, 1, 0, 0],
+      [0, 0, 1],
+      [0, 1, 1],
+      [2, 2],
+      [1],
+    ]) {
+      expect(await answers(order, true)).toEqual(await answers(order, false));
+    }
   });
 
   it('refuses settings that cannot give an accuracy', async () => {
