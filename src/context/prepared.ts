@@ -47,7 +47,7 @@ export async function loadPictures(
   return { picture, auxiliary: await decodePicture(bytes, { name: example.auxiliary }) };
 }
 
-/** The same, naming example and picture when it cannot be done. */
+/** The query picture at the size the model takes it; what cannot be taken is named with its example. */
 function fitQuery(bundle: ModelBundle, example: Example, picture: Raster): Raster {
   try {
     return fitPicture(bundle, picture);

@@ -67,16 +67,57 @@ export function outputHead(): LatentHead {
   return { spec: { kind: 'output' }, weights: new Weights([]), fixed: new Map() };
 }
 
-function parseSettings(text: string | undefined, place: string): LatentSettings {
-  const parsed = JSON.parse(text ?? 'null') as LatentSettings | null;
-  if (!parsed || !(parsed.variant in VARIANTS)) {
-    throw new CheckpointError({
-      what: `${place} does not say which variant it belongs to`,
-      got: text?.slice(0, 200) ?? 'no settings',
-      fix: 'train again, or remove the file to use the model without latents',
-    });
+/** Most latents of a span that a file may ask for; ours: the paper studies 144 at most. */
+const MAX_LATENTS = 4096;
+
+function parseJson(text: string | undefined): unknown {
+  try {
+    return JSON.parse(text ?? 'null');
+  } catch {
+    return null;
   }
-  return parsed;
+}
+
+function parseSettings(text: string | undefined, place: string): LatentSettings {
+  const parsed = parseJson(text) as Partial<LatentSettings> | null;
+  const { variant, numLatents, positions, head } = parsed ?? {};
+  const known = variant !== undefined && Object.hasOwn(VARIANTS, variant);
+  const isWhole =
+    known &&
+    typeof numLatents === 'number' &&
+    numLatents >= 1 &&
+    numLatents <= MAX_LATENTS &&
+    Number.isInteger(Math.sqrt(numLatents)) &&
+    (positions?.kind === 'sequential' || positions?.kind === 'grid') &&
+    head?.kind === VARIANTS[variant].head;
+  if (isWhole) return parsed as LatentSettings;
+  throw new CheckpointError({
+    what: `${place} does not say how its latents are written`,
+    got: text?.slice(0, 400) ?? 'no settings',
+    expected: `a known variant with its head, positions, and K a square up to ${MAX_LATENTS}`,
+    fix: 'train again, or remove the file to use the model without latents',
+  });
+}
+
+/** Makes sure that head, basis and decoder are of one size and that a PCA head has its basis. */
+function expectFit(
+  { head }: LatentSettings,
+  basis: PcaBasis | undefined,
+  hiddenSize: number,
+  place: string,
+): void {
+  if (basis) expectBasisWidth(basis, hiddenSize, place);
+  const width = head.kind === 'output' ? hiddenSize : head.hiddenSize;
+  const numComponents = head.kind === 'pca' ? head.numComponents : undefined;
+  if (width === hiddenSize && numComponents === (head.kind === 'pca' ? basis?.k : undefined)) {
+    return;
+  }
+  throw new CheckpointError({
+    what: `${place} does not fit the model it stands beside`,
+    got: `a ${head.kind} head of width ${width}, ${basis ? `a basis of ${basis.k} components` : 'no basis'}`,
+    expected: `width ${hiddenSize}${numComponents === undefined ? '' : `, a basis of ${numComponents} components`}`,
+    fix: 'train again, or get both files from the same run',
+  });
 }
 
 /** Reads a model folder with its latent head, if it has one. */
@@ -92,8 +133,11 @@ export async function readGapModel(folder: string): Promise<GapModel> {
   const settings = parseSettings(file.metadata.get('settings'), place);
   const specs = headSpecs(settings.head);
   const weights = fillWeights(specs, file.tensors, place);
-  if (!file.metadata.has('basis'))
+  const { hiddenSize } = bundle.checkpoint.config.text;
+  if (!file.metadata.has('basis')) {
+    expectFit(settings, undefined, hiddenSize, place);
     return { bundle, head: makeHead(settings.head, weights), settings };
+  }
   const { basis } = decodeBasis(
     {
       tensors: new Map([...file.tensors].filter(([name]) => name.startsWith('latent_basis.'))),
@@ -101,7 +145,7 @@ export async function readGapModel(folder: string): Promise<GapModel> {
     },
     place,
   );
-  expectBasisWidth(basis, bundle.checkpoint.config.text.hiddenSize, place);
+  expectFit(settings, basis, hiddenSize, place);
   return { bundle, head: makeHead(settings.head, weights, basis), settings };
 }
 

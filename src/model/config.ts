@@ -58,6 +58,8 @@ export type JsonObject = Readonly<Record<string, unknown>>;
 
 /** Upper bound of any count in a config; far above every published model. */
 const MAX_COUNT = 1 << 24;
+// ours: every layer costs memory before any weight is looked for; the largest Qwen2.5-VL has 80.
+const MAX_LAYERS = 1024;
 
 function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -66,12 +68,18 @@ function isObject(value: unknown): value is JsonObject {
 class Reader {
   readonly faults: string[] = [];
 
-  positive(source: JsonObject, path: string, name: string, fallback?: number): number {
+  positive(
+    source: JsonObject,
+    path: string,
+    name: string,
+    fallback?: number,
+    most = MAX_COUNT,
+  ): number {
     const value = source[name] ?? fallback;
-    if (typeof value === 'number' && Number.isInteger(value) && value > 0 && value <= MAX_COUNT)
+    if (typeof value === 'number' && Number.isInteger(value) && value > 0 && value <= most)
       return value;
     this.faults.push(
-      `${path}${name} is ${JSON.stringify(value)}, expected an integer in 1..${MAX_COUNT}`,
+      `${path}${name} is ${JSON.stringify(value)}, expected an integer in 1..${most}`,
     );
     return 1;
   }
@@ -95,7 +103,7 @@ function readVision(reader: Reader, json: JsonObject, textHidden: number): Visio
     ? blocks.filter((b) => typeof b === 'number')
     : [];
   const vision: VisionConfig = {
-    depth: reader.positive(json, path, 'depth', 32),
+    depth: reader.positive(json, path, 'depth', 32, MAX_LAYERS),
     hiddenSize: reader.positive(json, path, 'hidden_size', 1280),
     intermediateSize: reader.positive(json, path, 'intermediate_size', 3420),
     numHeads: reader.positive(json, path, 'num_heads', 16),
@@ -173,7 +181,7 @@ function readText(reader: Reader, json: JsonObject, top: JsonObject): TextConfig
     vocabSize: reader.positive(json, path, 'vocab_size'),
     hiddenSize,
     intermediateSize: reader.positive(json, path, 'intermediate_size'),
-    numLayers: reader.positive(json, path, 'num_hidden_layers'),
+    numLayers: reader.positive(json, path, 'num_hidden_layers', undefined, MAX_LAYERS),
     numHeads,
     numKvHeads,
     headSize,

@@ -1,7 +1,8 @@
 // Owns what a report says of a comparison: reads its files, decodes a few examples, fills ReportData.
 import { readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { DataError } from '../errors.ts';
+import { DataError, GapvlError } from '../errors.ts';
+import { hashModel } from '../context/provenance.ts';
 import { loadDataset } from '../data/dataset.ts';
 import type { SessionOptions } from '../engine/session.ts';
 import { SUMMARY_FILE } from '../evaluate/compare.ts';
@@ -63,17 +64,64 @@ export interface CollectOptions extends SessionOptions {
 async function readComparison(folder: string): Promise<Comparison> {
   const path = join(folder, SUMMARY_FILE);
   try {
-    return JSON.parse(await readFile(path, 'utf8')) as Comparison;
+    const found = JSON.parse(await readFile(path, 'utf8')) as Comparison;
+    const format: string = found.format;
+    if (format === 'gapvl.comparison.1') return found;
+    throw new TypeError(`format ${format}`);
   } catch (cause) {
     throw new DataError(
       {
         what: `${path} cannot be read`,
+        got: cause instanceof Error ? cause.message : String(cause),
         expected: 'the summary of a comparison',
         fix: 'run `gapvl compare` first',
       },
       cause,
     );
   }
+}
+
+/**
+ * The compared model, to decode with again. One that was moved or trained anew since would stand
+ * beside numbers that are not its own.
+ */
+async function readCompared({ name, folder, hash }: ModelComparison): Promise<GapModel> {
+  const fault = (got: string, cause?: unknown): DataError =>
+    new DataError(
+      {
+        what: `the model ${name} of this comparison is not in ${folder} any more`,
+        got,
+        expected: `the model with hash ${hash}`,
+        fix: 'put it back there (a relative path starts in the current folder), or run `gapvl compare` again',
+      },
+      cause,
+    );
+  const found = await hashModel(folder).catch((cause: unknown) => {
+    throw cause instanceof GapvlError ? fault(cause.parts.what, cause) : cause;
+  });
+  if (found !== hash) throw fault(`a model with hash ${found}`);
+  return await readGapModel(folder);
+}
+
+/** The records of a JSONL file; none when there is no file. */
+async function readLines(path: string): Promise<unknown[]> {
+  const text = await readFile(path, 'utf8').catch(() => '');
+  return text.split('\n').flatMap((line, i) => {
+    if (line === '') return [];
+    try {
+      return [JSON.parse(line) as unknown];
+    } catch (cause) {
+      throw new DataError(
+        {
+          what: `${path}:${i + 1}: the line is not JSON`,
+          got: line.slice(0, 80),
+          expected: 'one JSON object a line',
+          fix: 'remove the file and run the command that wrote it again',
+        },
+        cause,
+      );
+    }
+  });
 }
 
 function accuracyRow(model: ModelComparison): AccuracyRow[] {
@@ -132,11 +180,7 @@ function thinned(values: readonly (readonly [number, number])[]): (readonly [num
 }
 
 async function curvesOf(model: ModelComparison): Promise<TrainingCurve[]> {
-  const text = await readFile(join(model.folder, RECORDS_FILE), 'utf8').catch(() => '');
-  const records = text
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as StepRecord);
+  const records = (await readLines(join(model.folder, RECORDS_FILE))) as StepRecord[];
   if (records.length === 0) return [];
   const latent = records.flatMap((r) =>
     r.latentLoss === undefined ? [] : [[r.step, r.latentLoss] as const],
@@ -175,12 +219,8 @@ async function cleanPredictions(
 ): Promise<Map<string, Record<string, Prediction>>> {
   const byId = new Map<string, Record<string, Prediction>>();
   for (const { name } of comparison.models) {
-    const text = await readFile(join(folder, 'predictions', `${name}.clean.jsonl`), 'utf8').catch(
-      () => '',
-    );
-    for (const line of text.split('\n')) {
-      if (line === '') continue;
-      const record = JSON.parse(line) as Partial<StoredPrediction>;
+    const path = join(folder, 'predictions', `${name}.clean.jsonl`);
+    for (const record of (await readLines(path)) as Partial<StoredPrediction>[]) {
       if (record.id === undefined) continue;
       const own = byId.get(record.id) ?? {};
       own[name] = { text: record.answer ?? '(no answer)', correct: record.correct === true };
@@ -238,7 +278,7 @@ export async function collectReport(options: CollectOptions): Promise<ReportData
   const accuracyTable = comparison.models.flatMap(accuracyRow);
   const interventionTable = interventionRows(main);
   const stored = options.study;
-  const gap = main ? await readGapModel(main.folder) : undefined;
+  const gap = main ? await readCompared(main) : undefined;
   const predictions = await cleanPredictions(comparison, options.comparison);
   const view =
     gap && main
