@@ -59,7 +59,7 @@ describe('a model config', () => {
     expect(config.vision.fullAttentionBlocks).toEqual([7, 15, 23, 31]);
     const count = (specs: ReturnType<typeof modelSpecs>): number =>
       specs.reduce((sum, { dims }) => sum + numElements(dims), 0);
-    // Source: the safetensors header total of the published checkpoint, 8,292,166,656.
+    // Source: total_size of its model.safetensors.index.json, 16,584,333,312 bytes in bf16.
     expect(count(modelSpecs(config))).toBe(8_292_166_656);
     expect(count(visionSpecs(config.vision)) + count(decoderSpecs(config.text))).toBe(
       8_292_166_656,
