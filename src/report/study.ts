@@ -87,7 +87,7 @@ export async function readStudy(path: string | URL = STUDY_FILE): Promise<Study>
 export function studyAccuracyRows(study: Study): AccuracyRow[] {
   return study.variants.map((row) => ({
     variant: row.name,
-    label: `${row.label} (${row.numSeeds} seed${row.numSeeds === 1 ? '' : 's'})`,
+    label: row.label,
     n: row.n,
     accuracy: row.accuracy.mean,
     low: row.accuracy.low,
@@ -102,7 +102,7 @@ export function studyAccuracyRows(study: Study): AccuracyRow[] {
 export function studyInterventionRows(study: Study): InterventionRow[] {
   return study.interventions.map((row) => ({
     intervention: row.name,
-    label: `${row.label} (${row.numSeeds} seed${row.numSeeds === 1 ? '' : 's'})`,
+    label: row.label,
     n: row.n,
     accuracy: row.accuracy.mean,
     low: row.accuracy.low,
