@@ -112,6 +112,13 @@ describe('a model config', () => {
     expect(fault(change)).not.toBe('no fault');
   });
 
+  it('refuses a million layers before it asks for their weights', () => {
+    const vision = { ...(miniConfigJson()['vision_config'] as JsonObject), depth: 1_000_000 };
+    const text = fault({ num_hidden_layers: 1_000_000, vision_config: vision });
+    expect(text).toContain('num_hidden_layers is 1000000, expected an integer in 1..1024');
+    expect(text).toContain('vision_config.depth is 1000000');
+  });
+
   it('refuses what is no object', () => {
     for (const json of [null, [], 'text', 7]) {
       expect(() => parseModelConfig(json, 'x')).toThrow(CheckpointError);
