@@ -7,11 +7,15 @@ import { runCli } from './run.ts';
 // 128 + SIGINT, what a shell reports for a process that Ctrl-C ended.
 const KILLED = 130;
 
+let readerLeft = false;
 for (const stream of [process.stdout, process.stderr]) {
-  // The reader of a pipe may leave early (`gapvl ... | head`); that is no failure.
+  // The reader of a pipe may leave early (`gapvl ... | head`). A command that runs is asked to stop
+  // as by Ctrl-C, so that what it did is saved; without one there is nothing to lose.
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit(0);
-    throw error;
+    if (error.code !== 'EPIPE') throw error;
+    if (process.listenerCount('SIGINT') === 0) process.exit(0);
+    if (!readerLeft) process.emit('SIGINT', 'SIGINT');
+    readerLeft = true;
   });
 }
 process.on('uncaughtException', (error) => {
