@@ -12,15 +12,23 @@ import { ConfigError, DataError } from '../../../src/errors.ts';
 import { scoreCapacity } from '../../../src/evaluate/capacity-run.ts';
 import type { CapacityOptions, CapacitySummary } from '../../../src/evaluate/capacity-run.ts';
 import { Decoder } from '../../../src/generate/decoder.ts';
+import type { PromptRow } from '../../../src/generate/decoder.ts';
 import { generateBatch } from '../../../src/generate/generate.ts';
 import { readGapModel } from '../../../src/latent/model.ts';
+import { positionConfig } from '../../../src/model/bundle.ts';
 import { PictureEncoder } from '../../../src/model/picture-encoder.ts';
+import { mropePositions } from '../../../src/processor/positions.ts';
 import { Rng } from '../../../src/rng.ts';
 import { SESSION, SETUP_LIMIT_MS, makeSmallBase } from '../../helpers/small-way.ts';
 import type { SmallWay } from '../../helpers/small-way.ts';
 
 // 256 rows a batch: 16 examples, so that 40 examples are two whole batches and half a one.
 const SAMPLES = 16;
+
+function largestDifference(first: Float32Array, second: Float32Array): number {
+  expect(first.length).toBe(second.length);
+  return first.reduce((most, value, i) => Math.max(most, Math.abs(value - (second[i] ?? NaN))), 0);
+}
 
 describe('scoreCapacity', () => {
   let way: SmallWay;
@@ -157,11 +165,15 @@ describe('scoreCapacity', () => {
 
   it('reads a prompt once for samples side by side, and answers as if read for each', async () => {
     const model = await readGapModel(way.base);
-    const examples = (await loadDataset(way.data, { split: 'test' })).slice(0, 3);
+    const examples = await loadDataset(way.data, { split: 'test' });
     await using encoder = new PictureEncoder(model.bundle, SESSION);
-    const items = await prepareExamples(model.bundle, encoder, examples, {
+    const prepared = await prepareExamples(model.bundle, encoder, examples, {
       load: (example) => loadPictures(way.data, example, 'query'),
     });
+    // Prompts of different lengths, since rows keep their own place in the cache.
+    const byLength = new Map(prepared.map((item) => [item.promptIds.length, item]));
+    const items = [...byLength.values()].slice(0, 3);
+    expect(items).toHaveLength(3);
     await using decoder = await Decoder.create(model, SESSION);
     const answers = async (order: readonly number[], isShared: boolean): Promise<unknown> => {
       const requests = order.map((at, sample) => {
@@ -177,6 +189,30 @@ describe('scoreCapacity', () => {
       });
       return results.map(({ ids, finished }) => ({ ids, finished }));
     };
+    const prompt = ({ promptIds, grid, pictureRows_MD }: PreparedExample): PromptRow => {
+      const [inputIds_BT, length] = [Int32Array.from(promptIds), promptIds.length];
+      const attentionMask_BT = new Int32Array(length).fill(1);
+      const row = { batch: 1, length, inputIds_BT, attentionMask_BT };
+      const { imagePad } = model.bundle.sequence;
+      return {
+        ids: promptIds,
+        positions_3T: mropePositions(row, [grid], positionConfig(model.bundle)).positions_3BT,
+        pictureRows_MD,
+        picturePlaces: promptIds.flatMap((id, i) => (id === imagePad ? [i] : [])),
+      };
+    };
+    const rows = items.slice(0, 2).map(prompt);
+    const shared = await decoder.start(rows, 4, 2);
+    const apart = await decoder.start(
+      rows.flatMap((row) => [row, row]),
+      4,
+    );
+    expect(largestDifference(shared.output.logits_BV, apart.output.logits_BV)).toBeLessThan(1e-4);
+    const inputs = [3, 4, 5, 6].map((id) => ({
+      ...{ id, position: [20, 20, 20] as const, active: true },
+    }));
+    const [next, wanted] = [await shared.step(inputs), await apart.step(inputs)];
+    expect(largestDifference(next.logits_BV, wanted.logits_BV)).toBeLessThan(1e-4);
     for (const order of [
       [0, 0, 0, 1, 1, 1, 2, 2, 2],
       [0, 0, 1, 1, 0, 0],

@@ -212,6 +212,10 @@ describe('compareModels', () => {
     await truncate(torn, 3000);
     expect(await finish(options('aborted'))).toEqual(comparison);
     expect(await readAll('aborted')).toEqual(whole);
+    // With clean done already its latents are decoded once more.
+    await rm(join(way.folder, 'aborted', 'predictions', 'lh-pca.other.jsonl'));
+    await finish(options('aborted'));
+    expect(await readAll('aborted')).toEqual(whole);
   });
 
   it('reads a finished comparison without decoding anything', async () => {
