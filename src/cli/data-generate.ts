@@ -43,6 +43,10 @@ export const command = defineCommand({
       easyFraction,
       progress: (done, total) => progress.update(done, total),
       signal: context.signal,
+    }).catch((error: unknown) => {
+      // The reason of an abort names the command that goes on.
+      context.signal.throwIfAborted();
+      throw error;
     });
     progress.finish();
     const kept = numReused > 0 ? ` (${numReused} were there already)` : '';
