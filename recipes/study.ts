@@ -4,10 +4,12 @@
 // Command: npx tsx recipes/study.ts [--out runs/study] [--only TEXT] [--threads 1]
 // Result: one JSON file a job in recipes/study/results, with the verdict on every item; bases and
 // capacity scores in the output folder. `npx tsx recipes/study-summary.ts` makes the tables.
-// Time: about 4 minutes a job on one core; jobs whose file exists are skipped, so it resumes.
+// Time: about 5 minutes a job on one core; jobs whose file exists are skipped, so it resumes. Start
+// it once a core: each job is claimed by one process, and a dead process's claim is taken over.
 import { access, mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { alone, claimed } from './study/claim.ts';
 import { studyJobs } from './study/jobs.ts';
 import type { StudyJob } from './study/jobs.ts';
 import { runBase, runJob } from './study/run.ts';
@@ -50,25 +52,30 @@ async function settingOf(job: StudyJob): Promise<Setting> {
 }
 
 const results = new URL('study/results/', import.meta.url).pathname;
+const claims = join(values.out, 'claims');
 await mkdir(results, { recursive: true });
 const jobs = studyJobs().filter((job) => job.id.includes(values.only));
 for (const [i, job] of jobs.entries()) {
   const file = join(results, `${job.id}.json`);
   if (await exists(file)) continue;
-  const setting = await settingOf(job);
-  const baseFile = join(results, `s${job.seed}-base.json`);
-  if (!(await exists(baseFile))) {
-    await store(baseFile, {
-      job: { id: `s${job.seed}-base`, seed: job.seed, variant: 'base', kind: 'main' },
-      arms: await runBase(setting, job, options),
+  await claimed(claims, job.id, async () => {
+    const setting = await settingOf(job);
+    const baseFile = join(results, `s${job.seed}-base.json`);
+    await alone(claims, `s${job.seed}-base`, async () => {
+      if (await exists(baseFile)) return;
+      await store(baseFile, {
+        job: { id: `s${job.seed}-base`, seed: job.seed, variant: 'base', kind: 'main' },
+        arms: await runBase(setting, job, options),
+      });
     });
-  }
-  process.stderr.write(`job ${i + 1}/${jobs.length}: ${job.id}\n`);
-  const result = await runJob(setting, job, options);
-  await store(file, result);
-  const clean = result.arms['validation']?.['clean'];
-  const right = (clean?.correct ?? '').replaceAll('0', '').length;
-  process.stderr.write(
-    `${job.id}: validation ${((100 * right) / (clean?.correct.length ?? 1)).toFixed(1)} % in ${result.trainSeconds.toFixed(0)} s\n`,
-  );
+    if (await exists(file)) return;
+    process.stderr.write(`job ${i + 1}/${jobs.length}: ${job.id}\n`);
+    const result = await runJob(setting, job, options);
+    await store(file, result);
+    const clean = result.arms['validation']?.['clean'];
+    const right = (clean?.correct ?? '').replaceAll('0', '').length;
+    process.stderr.write(
+      `${job.id}: validation ${((100 * right) / (clean?.correct.length ?? 1)).toFixed(1)} % in ${result.trainSeconds.toFixed(0)} s\n`,
+    );
+  });
 }

@@ -31,7 +31,7 @@ export interface PretrainRecipe {
  */
 export const PRETRAIN_DEFAULTS: PretrainRecipe = {
   seed: 12345,
-  steps: 3000,
+  steps: 2400,
   batchSize: 32,
   mixture: { easy: 0.5, hard: 0.2, auxiliary: 0.3 },
   optimizer: {
@@ -74,7 +74,7 @@ export interface TrainRecipe {
  */
 export const TRAIN_DEFAULTS: TrainRecipe = {
   seed: 12345,
-  steps: 1200,
+  steps: 1000,
   batchSize: 16,
   numLatents: 36,
   latentWeight: 4,

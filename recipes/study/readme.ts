@@ -73,13 +73,27 @@ function contrasts(study: Study): string {
 }
 
 function sweeps(study: Study): string {
+  const share = (value: number | undefined): string => (value === undefined ? '-' : percent(value));
   return table(
-    ['setting (validation draw)', 'accuracy %', '95 % interval', 'by seed'],
+    [
+      'setting (validation draw)',
+      'seeds',
+      'accuracy %',
+      '95 % interval',
+      'against the reference, points',
+      'oracle %',
+      'supervised %',
+    ],
     study.sweeps.map((row) => [
-      row.name,
+      row.difference ? row.label : `**${row.label}**`,
+      String(row.numSeeds),
       percent(row.accuracy.mean),
       interval(row.accuracy),
-      seeds(row),
+      row.difference
+        ? `${percent(row.difference.mean)} (${interval(row.difference)})`
+        : 'reference',
+      share(row.oracle),
+      share(row.latentShare),
     ]),
   );
 }

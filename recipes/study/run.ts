@@ -59,16 +59,27 @@ const CURVE_STEPS = 25;
 /** Tokens of a response besides the latents. */
 const TEXT_TOKENS = 30;
 
-const LATENT_ARMS: readonly (readonly [Intervention, Calibration])[] = [
-  [{ kind: 'clean' }, { kind: 'none' }],
-  [{ kind: 'zero-latent' }, { kind: 'none' }],
-  [{ kind: 'noise', law: 'unit' }, { kind: 'none' }],
-  [{ kind: 'noise', law: 'spectrum' }, { kind: 'none' }],
-  [{ kind: 'noise', law: 'norm' }, { kind: 'none' }],
-  [{ kind: 'other' }, { kind: 'none' }],
-  [{ kind: 'oracle' }, { kind: 'none' }],
-  [{ kind: 'clean' }, { kind: 'ema', decay: DEFAULT_EMA_DECAY }],
-];
+type Arm = readonly [Intervention, Calibration];
+
+const PLAIN: Calibration = { kind: 'none' };
+const CLEAN: Arm = [{ kind: 'clean' }, PLAIN];
+const ZERO_LATENT: Arm = [{ kind: 'zero-latent' }, PLAIN];
+const OTHER: Arm = [{ kind: 'other' }, PLAIN];
+const ORACLE: Arm = [{ kind: 'oracle' }, PLAIN];
+const EMA: Arm = [{ kind: 'clean' }, { kind: 'ema', decay: DEFAULT_EMA_DECAY }];
+const NOISE: readonly Arm[] = (['unit', 'spectrum', 'norm'] as const).map((law) => [
+  { kind: 'noise', law },
+  PLAIN,
+]);
+
+/** What a job is evaluated under: all interventions where the tables show them, fewer elsewhere. */
+function armsOf(job: StudyJob, split: 'validation' | 'test'): readonly Arm[] {
+  if (!usesLatents(job.variant)) return [CLEAN];
+  if (job.kind === 'sweep') return [CLEAN, ZERO_LATENT, ORACLE];
+  if (split === 'validation') return [CLEAN, ORACLE];
+  if (job.variant === 'gap') return [CLEAN, ZERO_LATENT, ...NOISE, OTHER, ORACLE, EMA];
+  return [CLEAN, ZERO_LATENT, OTHER, ORACLE, EMA];
+}
 
 function spread(values: readonly number[]): Spread {
   return { mean: mean(values), std: sampleStd(values) ?? 0 };
@@ -87,6 +98,7 @@ async function runArms(
   model: GapModel,
   job: StudyJob,
   items: readonly PreparedExample[],
+  chosen: readonly Arm[],
   options: SessionOptions,
 ): Promise<{ arms: Record<string, ArmResult>; norms?: JobResult['norms'] }> {
   const width = model.bundle.checkpoint.config.text.hiddenSize;
@@ -96,7 +108,7 @@ async function runArms(
   const states: number[] = [];
   const written: number[] = [];
   await using decoder = await Decoder.create(model, options);
-  for (const [intervention, calibration] of latent ? LATENT_ARMS : LATENT_ARMS.slice(0, 1)) {
+  for (const [intervention, calibration] of chosen) {
     const began = performance.now();
     const isClean = intervention.kind === 'clean' && calibration.kind === 'none';
     const others = otherLatents(items, clean);
@@ -168,8 +180,8 @@ export async function runBase(
   const model: GapModel = { bundle: setting.bundle, head: outputHead() };
   const base = { ...job, variant: 'base' as const };
   return {
-    validation: (await runArms(model, base, setting.validation, options)).arms,
-    test: (await runArms(model, base, setting.test, options)).arms,
+    validation: (await runArms(model, base, setting.validation, [CLEAN], options)).arms,
+    test: (await runArms(model, base, setting.test, [CLEAN], options)).arms,
   };
 }
 
@@ -200,12 +212,12 @@ export async function runJob(
   }
   const model = step.value;
   const trainSeconds = (performance.now() - began) / 1000;
-  const validation = await runArms(model, job, setting.validation, options);
+  const evaluate = (split: 'validation' | 'test'): ReturnType<typeof runArms> =>
+    runArms(model, job, setting[split], armsOf(job, split), options);
+  const validation = await evaluate('validation');
   const arms = {
     validation: validation.arms,
-    ...(job.kind === 'main'
-      ? { test: (await runArms(model, job, setting.test, options)).arms }
-      : {}),
+    ...(job.kind === 'main' ? { test: (await evaluate('test')).arms } : {}),
   };
   return {
     job,

@@ -9,7 +9,12 @@ import type { Split } from '../../src/data/example.ts';
 import { sampleExamples } from '../../src/data/splits.ts';
 import type { GeneratedExample } from '../../src/data/splits.ts';
 import type { SessionOptions } from '../../src/engine/session.ts';
-import { EVALUATION_BATCH, evaluateExamples } from '../../src/evaluate/evaluate.ts';
+import {
+  CAPACITY_MAX_TOKENS,
+  CAPACITY_TEMPERATURE,
+  ROWS_AT_ONCE,
+  scorePrepared,
+} from '../../src/evaluate/capacity-run.ts';
 import { Decoder } from '../../src/generate/decoder.ts';
 import { outputHead } from '../../src/latent/model.ts';
 import { MomentAccumulator } from '../../src/latent/moments.ts';
@@ -18,6 +23,7 @@ import { readModelBundle } from '../../src/model/bundle.ts';
 import type { ModelBundle } from '../../src/model/bundle.ts';
 import { PictureEncoder } from '../../src/model/picture-encoder.ts';
 import { pretrain } from '../../src/train/pretrain.ts';
+import { alone } from './claim.ts';
 import { STUDY } from './jobs.ts';
 
 /** Seeds of the example draws; validation and test are the same for every base. */
@@ -27,8 +33,6 @@ const DRAW_SEEDS: Readonly<Record<Split, number>> = {
   validation: 2000,
   test: TEST_DRAW_SEED,
 };
-/** Longest answer of the base in tokens. */
-const BASE_ANSWER_TOKENS = 6;
 
 async function exists(path: string): Promise<boolean> {
   return access(path).then(
@@ -46,13 +50,14 @@ export async function ensureBase(
   const shipped = new URL('../../assets/base', import.meta.url).pathname;
   if (seed === 0 && (await exists(join(shipped, 'model.safetensors')))) return shipped;
   const base = join(folder, `base-${seed}`);
-  if (await exists(join(base, 'done'))) return base;
   const recipe = { ...PRETRAIN_DEFAULTS, seed: STUDY.baseSeeds[seed] ?? seed };
-  for await (const record of pretrain(recipe, { ...options, folder: base })) {
-    if (record.step % 100 === 0)
-      process.stderr.write(`base ${seed}: step ${record.step}, loss ${record.loss.toFixed(4)}\n`);
-  }
-  await writeFile(join(base, 'done'), '');
+  await alone(join(folder, 'claims'), `base-${seed}`, async () => {
+    // Of a finished base this yields nothing.
+    for await (const record of pretrain(recipe, { ...options, folder: base })) {
+      if (record.step % 100 === 0)
+        process.stderr.write(`base ${seed}: step ${record.step}, loss ${record.loss.toFixed(4)}\n`);
+    }
+  });
   return base;
 }
 
@@ -93,29 +98,21 @@ async function scoreBase(
   seed: number,
   options: SessionOptions,
 ): Promise<CapacityScore[]> {
-  const correct = new Map<string, number>();
   await using decoder = await Decoder.create({ bundle, head: outputHead() }, options);
-  for (let sample = 0; sample < STUDY.numSamples; sample++) {
-    const run = evaluateExamples(decoder, items, {
-      seed,
-      sample,
-      batchSize: EVALUATION_BATCH,
-      numLatents: 1,
-      maxNewTokens: BASE_ANSWER_TOKENS,
-      temperature: 1,
-      intervention: { kind: 'zero-latent' },
-      calibration: { kind: 'none' },
-    });
-    for await (const { prediction } of run) {
-      correct.set(prediction.id, (correct.get(prediction.id) ?? 0) + (prediction.correct ? 1 : 0));
-    }
-    process.stderr.write(`capacity ${seed}: sample ${sample + 1}/${STUDY.numSamples}\n`);
+  const sampling = {
+    samples: STUDY.numSamples,
+    temperature: CAPACITY_TEMPERATURE,
+    maxNewTokens: CAPACITY_MAX_TOKENS,
+    seed,
+  };
+  const scores: CapacityScore[] = [];
+  const size = Math.floor(ROWS_AT_ONCE / STUDY.numSamples);
+  for (let start = 0; start < items.length; start += size) {
+    scores.push(...(await scorePrepared(decoder, items.slice(start, start + size), sampling)));
+    if (scores.length % (20 * size) === 0)
+      process.stderr.write(`capacity ${seed}: ${scores.length}/${items.length}\n`);
   }
-  return items.map(({ example }) => ({
-    id: example.id,
-    numSamples: STUDY.numSamples,
-    numCorrect: correct.get(example.id) ?? 0,
-  }));
+  return scores;
 }
 
 /** What the jobs of one seed and one latent budget start from. */
@@ -142,9 +139,10 @@ export async function makeSetting(
   const train = await draw('train', STUDY.numTrain);
   await mkdir(folder, { recursive: true });
   const file = join(folder, `capacity-${seed}.json`);
-  if (!(await exists(file))) {
+  await alone(join(folder, 'claims'), `capacity-${seed}`, async () => {
+    if (await exists(file)) return;
     await writeFile(file, JSON.stringify(await scoreBase(bundle, train, seed, options)));
-  }
+  });
   const accumulator = new MomentAccumulator(bundle.checkpoint.config.text.hiddenSize);
   for (const { auxiliaryRows_KD } of train)
     if (auxiliaryRows_KD) await accumulator.add(auxiliaryRows_KD);

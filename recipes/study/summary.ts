@@ -1,11 +1,12 @@
 // Owns what the study says: rows with intervals from the per-item verdicts of all jobs.
+import { TRAIN_DEFAULTS } from '../../src/config.ts';
 import { clusteredMean, mean } from '../../src/evaluate/statistics.ts';
 import type { MeanInterval } from '../../src/evaluate/statistics.ts';
 import { VARIANTS, VARIANT_NAMES } from '../../src/latent/variants.ts';
 import type { VariantName } from '../../src/latent/variants.ts';
 import { Rng } from '../../src/rng.ts';
 import type { Study, StudyContrast, StudyRow } from '../../src/report/study.ts';
-import { studyJobs } from './jobs.ts';
+import { STUDY, studyJobs } from './jobs.ts';
 import type { ArmResult, JobResult } from './run.ts';
 
 /** Where an item of a draw belongs. */
@@ -107,28 +108,21 @@ function contrast(
   main: readonly JobResult[],
   [claim, first, firstArm, second, secondArm]: (typeof CLAIMS)[number],
 ): StudyContrast[] {
-  const pick = (variant: VariantName, arm: string): Map<number, ArmResult> =>
-    new Map(
-      armsOf(
-        main.filter((r) => r.job.variant === variant),
-        'test',
-        arm,
-      ).map((a) => [a.seed, a.arm]),
+  const pick = (variant: VariantName, arm: string): Arms =>
+    armsOf(
+      main.filter((r) => r.job.variant === variant),
+      'test',
+      arm,
     );
-  const [a, b] = [pick(first, firstArm), pick(second, secondArm)];
-  const seeds = [...a.keys()].filter((seed) => b.has(seed));
-  if (seeds.length === 0) return [];
-  const differences = seeds.map((seed) => {
-    const [x, y] = [verdicts(a.get(seed) as ArmResult), verdicts(b.get(seed) as ArmResult)];
-    return x.map((value, i) => value - (y[i] ?? 0));
-  });
+  const differences = paired(pick(first, firstArm), pick(second, secondArm));
+  if (differences.length === 0) return [];
   return [
     {
       claim,
       first: `${VARIANTS[first].label}, ${firstArm}`,
       second: `${VARIANTS[second].label}, ${secondArm}`,
       split: 'test',
-      numSeeds: seeds.length,
+      numSeeds: differences.length,
       difference: interval(differences, claim),
     },
   ];
@@ -145,19 +139,63 @@ function variantRows(main: readonly JobResult[], places: readonly ItemPlace[]): 
   });
 }
 
+/** What a sweep point changes, in words; a main job is what sweeps are held against. */
+function sweepLabel({ job, basis }: JobResult): string {
+  const { label } = VARIANTS[job.variant];
+  const { teacherInputs, numLatents, latentPositions } = job.recipe;
+  const [standard, k] = [TRAIN_DEFAULTS, `k = ${basis.k}`];
+  if (job.kind === 'main')
+    return `${label}: tau ${job.tau}, K = ${numLatents}, ${100 * job.explained} % (${k}), ${teacherInputs}`;
+  if (teacherInputs !== standard.teacherInputs) return `${label}, teacher inputs ${teacherInputs}`;
+  if (numLatents !== standard.numLatents) return `${label}, K = ${numLatents}`;
+  if (latentPositions !== standard.latentPositions) return `${label}, ${latentPositions} positions`;
+  if (job.explained !== STUDY.explained)
+    return `${label}, ${100 * job.explained} % of the variance (${k})`;
+  if (job.tau !== STUDY.tau) return `${label}, tau ${job.tau}`;
+  return label;
+}
+
+/** Sweep points on validation, each group of points after the main job it is held against. */
 function sweepRows(results: readonly JobResult[]): StudyRow[] {
   const groups = new Map<string, JobResult[]>();
   for (const result of results) {
     const name = result.job.id.replace(/^s\d+-/, '');
-    const isReference = result.job.kind === 'main' && (name === 'gap' || name === 'lh-pca');
-    if (result.job.kind === 'sweep' || isReference)
-      groups.set(name, [...(groups.get(name) ?? []), result]);
+    groups.set(name, [...(groups.get(name) ?? []), result]);
   }
-  return [...groups]
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, group]) =>
-      row(name, name, armsOf(group, 'validation', 'clean'), { latent: true }),
+  const isPoint = (name: string): boolean => groups.get(name)?.[0]?.job.kind === 'sweep';
+  return SWEPT.flatMap((reference) => {
+    const points = [...groups.keys()].filter(
+      (name) => isPoint(name) && name.startsWith(`${reference}-`),
     );
+    if (points.length === 0 || !groups.has(reference)) return [];
+    const standard = armsOf(groups.get(reference) ?? [], 'validation', 'clean');
+    return [reference, ...points.sort()].map((name) => {
+      const group = groups.get(name) ?? [];
+      const clean = armsOf(group, 'validation', 'clean');
+      const oracle = armsOf(group, 'validation', 'oracle').map(({ arm }) => mean(verdicts(arm)));
+      const plain = {
+        ...row(name, sweepLabel(group[0] as JobResult), clean, { latent: true }),
+        latentShare: mean(group.map((r) => r.latentShare)),
+        ...(oracle.length > 0 ? { oracle: mean(oracle) } : {}),
+      };
+      return name === reference
+        ? plain
+        : { ...plain, difference: interval(paired(clean, standard), `sweep ${name}`) };
+    });
+  });
+}
+
+/** Main jobs that sweeps are held against. */
+const SWEPT = ['gap', 'lh-pca'] as const;
+
+/** By seed that both have, first minus second item by item. */
+function paired(first: Arms, second: Arms): number[][] {
+  return first.flatMap(({ seed, arm }) => {
+    const other = second.find((a) => a.seed === seed);
+    if (!other) return [];
+    const subtracted = verdicts(other.arm);
+    return [verdicts(arm).map((value, i) => value - (subtracted[i] ?? 0))];
+  });
 }
 
 /** Summarises all jobs that are there; `testPlaces` says what the test draw's items are. */
@@ -170,10 +208,7 @@ export function summarize(results: readonly JobResult[], testPlaces: readonly It
     if (arms.length === 0) return [];
     const plain = row(name, label, arms, { latent: true });
     if (name === 'clean') return [plain];
-    const differences = arms.map(({ arm }, i) => {
-      const reference = verdicts(clean[i]?.arm as ArmResult);
-      return verdicts(arm).map((v, j) => v - (reference[j] ?? 0));
-    });
+    const differences = paired(arms, clean);
     return [{ ...plain, difference: interval(differences, `intervention ${name}`) }];
   });
   const withNorms = main.filter((r) => r.norms && r.job.seed === 0);

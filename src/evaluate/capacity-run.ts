@@ -1,6 +1,7 @@
 // Owns scoring what the base already answers: N sampled answers an example, resumable; the CLI calls it.
 import { resolve } from 'node:path';
 import { DEFAULT_SAMPLES, assign } from '../capacity/assignment.ts';
+import type { CapacityScore } from '../capacity/assignment.ts';
 import { CAPACITY_FORMAT, capacityRecord, parseCapacityRecords } from '../capacity/scores-file.ts';
 import type { CapacityHeader, CapacityRecord } from '../capacity/scores-file.ts';
 import { loadPictures, prepareExamples } from '../context/prepared.ts';
@@ -22,10 +23,10 @@ import { scoreAnswer } from './answers.ts';
 
 /** Temperature of the sampled answers; ours, the paper does not give it. */
 export const CAPACITY_TEMPERATURE = 1;
-/** Tokens of an answer; ours: the base writes three and the end. */
-export const CAPACITY_MAX_TOKENS = 16;
+/** Tokens of a response; ours: the tiny base writes 18, its end included. */
+export const CAPACITY_MAX_TOKENS = 24;
 /** Rows decoded together; ours: more does not get faster on two cores. */
-const ROWS_AT_ONCE = 256;
+export const ROWS_AT_ONCE = 256;
 
 /** What to score and how. */
 export interface CapacityOptions extends SessionOptions {
@@ -177,7 +178,8 @@ export async function* scoreCapacity(
       const items = await prepareExamples(model.bundle, encoder, chunk, {
         load: (example) => loadPictures(options.data, example, 'query'),
       });
-      const scored = await scoreBatch(decoder, items, header, signal);
+      const scores = await scorePrepared(decoder, items, header, signal);
+      const scored = scores.map((score) => capacityRecord(score, header.tau));
       const missing = scored.slice(records.length - start);
       await journal.append(missing);
       for (const record of missing) {
@@ -189,14 +191,20 @@ export async function* scoreCapacity(
   return { header, records, ...countAssignments(examples, records) };
 }
 
-async function scoreBatch(
+/** How answers are sampled. */
+export type CapacitySampling = Pick<
+  CapacityHeader,
+  'samples' | 'temperature' | 'maxNewTokens' | 'seed'
+>;
+
+/** Samples answers to examples, all at once, and counts those that are right. */
+export async function scorePrepared(
   decoder: Decoder,
   items: readonly PreparedExample[],
-  header: CapacityHeader,
-  signal: AbortSignal | undefined,
-): Promise<CapacityRecord[]> {
-  const root = new Rng(header.seed);
-  const { samples, temperature } = header;
+  { samples, temperature, maxNewTokens, seed }: CapacitySampling,
+  signal?: AbortSignal,
+): Promise<CapacityScore[]> {
+  const root = new Rng(seed);
   const requests = items.flatMap(({ example, promptIds, grid, pictureRows_MD }) =>
     Array.from({ length: samples }, (_, sample) => ({
       promptIds,
@@ -212,7 +220,7 @@ async function scoreBatch(
     requests,
     {
       numLatents,
-      maxNewTokens: header.maxNewTokens + (numLatents > 0 ? numLatents + 2 : 0),
+      maxNewTokens: maxNewTokens + (numLatents > 0 ? numLatents + 2 : 0),
       temperature,
       intervention: { kind: 'clean' },
       calibration: { kind: 'none' },
@@ -224,6 +232,6 @@ async function scoreBatch(
     const numCorrect = own.filter(
       ({ ids }) => scoreAnswer(bundle.tokenizer.decode(ids), example.answer).correct,
     ).length;
-    return capacityRecord({ id: example.id, numSamples: samples, numCorrect }, header.tau);
+    return { id: example.id, numSamples: samples, numCorrect };
   });
 }

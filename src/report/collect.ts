@@ -285,9 +285,10 @@ export async function collectReport(options: CollectOptions): Promise<ReportData
       ? await viewLatents(gap, {
           ...options,
           data: comparison.data.folder,
-          examples: (
-            await loadDataset(comparison.data.folder, { split: comparison.data.split })
-          ).slice(0, options.numViewed ?? 60),
+          // Those the comparison was about; `--limit` may have left the rest out.
+          examples: (await loadDataset(comparison.data.folder, { split: comparison.data.split }))
+            .filter(({ id }) => predictions.has(id))
+            .slice(0, options.numViewed ?? 60),
           bankExamples: (await loadDataset(comparison.data.folder, { split: 'train' })).slice(
             0,
             400,

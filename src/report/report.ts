@@ -122,9 +122,11 @@ function duration(seconds: number): string {
 }
 
 function timingList(timings: readonly StageTiming[]): Html {
-  const total = timings.reduce((sum, { seconds }) => sum + seconds, 0);
-  const items = [...timings, { stage: 'all stages', seconds: total }].map(
-    ({ stage, seconds }) => markup`<dt>${stage}</dt><dd>${duration(seconds)}</dd>`,
+  const total = timings.reduce((sum, t) => sum + (t.isBeside === true ? 0 : t.seconds), 0);
+  const rows: readonly StageTiming[] = [...timings, { stage: 'all stages', seconds: total }];
+  const items = rows.map(
+    ({ stage, seconds, isBeside }) =>
+      markup`<dt>${stage}</dt><dd>${duration(seconds)}${isBeside === true ? ', beside the others' : ''}</dd>`,
   );
   return markup`<h3>Time by stage</h3><dl>${items}</dl>`;
 }

@@ -24,8 +24,11 @@ export interface StudyRow {
   /** Share of rows that wrote a span; absent for variants without latents. */
   readonly triggerRate?: number;
   readonly byTask?: Readonly<Record<string, TaskAccuracy>>;
-  /** Paired difference to clean decoding, for interventions. */
+  /** Paired difference: of an intervention to clean decoding, of a sweep point to its reference. */
   readonly difference?: MeanInterval;
+  /** Accuracy with the auxiliary embeddings as latents, and examples with latent supervision, of sweep points. */
+  readonly oracle?: number;
+  readonly latentShare?: number;
 }
 
 /** A claim put to the test: the paired difference of two arms over the same items and seeds. */

@@ -117,6 +117,8 @@ export interface PcaSpectrum {
 export interface StageTiming {
   readonly stage: string;
   readonly seconds: number;
+  /** It ran beside other stages and adds nothing to the sum. */
+  readonly isBeside?: boolean;
 }
 
 /** Where the numbers come from. */

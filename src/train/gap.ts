@@ -1,38 +1,32 @@
-// Owns training of every variant on prepared examples: rows, teacher inputs, objective, run.
-// Axes: K latents of a span, L latents of a batch, D hidden.
+// Owns training of every variant on prepared examples: rows, head, objective, run.
+// Axes: K latents of a span, D hidden.
 import type { TrainRecipe } from '../config.ts';
 import type { PreparedExample } from '../context/prepared.ts';
 import { formatResponse } from '../data/format.ts';
 import { ConfigError, DataError } from '../errors.ts';
 import type { SessionOptions } from '../engine/session.ts';
-import type { Tensor } from '../engine/tensor.ts';
-import { tensor } from '../engine/tensor.ts';
 import { noMeanBasis, randomBasis } from '../latent/basis-controls.ts';
 import { headSpecs, initialiseHead } from '../latent/head.ts';
 import type { HeadSpec } from '../latent/head.ts';
 import { makeHead } from '../latent/model.ts';
 import type { GapModel, LatentSettings } from '../latent/model.ts';
-import { projectOntoPlane } from '../latent/pca.ts';
 import type { PcaBasis } from '../latent/pca.ts';
 import { VARIANTS, usesLatents } from '../latent/variants.ts';
 import type { VariantName } from '../latent/variants.ts';
-import { positionConfig, responseIds } from '../model/bundle.ts';
+import { responseIds } from '../model/bundle.ts';
 import type { ModelBundle } from '../model/bundle.ts';
 import { decoderSpecs } from '../model/parameters.ts';
 import { Weights } from '../model/weights.ts';
 import type { LatentPositions } from '../processor/positions.ts';
-import { assembleRow, batchRows } from '../processor/sequence.ts';
-import type { Row } from '../processor/sequence.ts';
+import { assembleRow } from '../processor/sequence.ts';
 import { Rng } from '../rng.ts';
+import { stepBatches } from './gap-batch.ts';
+import type { TrainingRow } from './gap-batch.ts';
 import { runTraining } from './loop.ts';
 import type { StepRecord } from './loop.ts';
 import { encodeObjective } from './objective.ts';
-import { latentFeeds, textFeeds } from './text-batch.ts';
 import { Trainer } from './trainer.ts';
-import type { BatchFeeds } from './trainer.ts';
 
-/** Rows are padded to a multiple of this, so that few shapes occur; ours. */
-const LENGTH_MULTIPLE = 8;
 /** Steps between saved states; ours: at most half a minute is lost. */
 const SAVE_EVERY = 250;
 
@@ -68,11 +62,6 @@ function variantBasis(name: VariantName, basis: PcaBasis, seed: number): PcaBasi
   if (kind === basis.kind) return basis;
   if (kind === 'random') return randomBasis(basis, new Rng(seed).fork('random basis'));
   return kind === 'no-mean' ? noMeanBasis(basis) : basis;
-}
-
-interface TrainingRow {
-  readonly row: Row;
-  readonly item: PreparedExample;
 }
 
 function trainingRows(name: VariantName, recipe: TrainRecipe, inputs: TrainInputs): TrainingRow[] {
@@ -118,36 +107,6 @@ function trainingRows(name: VariantName, recipe: TrainRecipe, inputs: TrainInput
     });
   }
   return rows;
-}
-
-/** Row indices of a step; epochs are shuffled and everything follows from seed and step. */
-function epochSampler(count: number, recipe: TrainRecipe): (step: number) => number[] {
-  let known = { epoch: -1, order: [] as readonly number[] };
-  const rowAt = (at: number): number => {
-    const epoch = Math.floor(at / count);
-    if (known.epoch !== epoch) {
-      const rng = new Rng(recipe.seed).fork(`epoch ${epoch}`);
-      known = { epoch, order: rng.shuffle(Array.from({ length: count }, (_, i) => i)) };
-    }
-    return known.order[at % count] as number;
-  };
-  return (step) =>
-    Array.from({ length: recipe.batchSize }, (_, i) => rowAt(step * recipe.batchSize + i));
-}
-
-function joinRows(parts: readonly Float32Array[]): Float32Array {
-  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
-}
-
-/** Chance that a teacher input is replaced by the model's own prediction; ours: a ramp to 1 at half time. */
-function scheduledShare(recipe: TrainRecipe, step: number): number {
-  return Math.min(1, step / (recipe.steps / 2));
 }
 
 /** A variant's training run: yields every step, returns the trained model. */
@@ -207,55 +166,21 @@ export async function* trainVariant(
   ];
   const latentWeight = recipe.latentWeight / (variant.loss === 'cosine' ? 1 : scale);
 
-  const sampler = epochSampler(rows.length, recipe);
-  const batch = async (step: number): Promise<BatchFeeds> => {
-    const chosen = sampler(step).map((i) => rows[i] as TrainingRow);
-    const padded = batchRows(
-      chosen.map((c) => c.row),
-      { padId: bundle.padId, side: 'right', multiple: LENGTH_MULTIPLE },
-    );
-    const pictures = joinRows(chosen.map((c) => c.item.pictureRows_MD));
-    const width = config.text.hiddenSize;
-    const feeds: Record<string, Tensor> = {
-      ...textFeeds(
-        padded,
-        chosen.map((c) => c.item.grid),
-        positionConfig(bundle, positions),
-      ),
-      picture_rows: tensor('f32', [pictures.length / width, width], pictures),
-    };
-    const spans = chosen.filter((c) => c.row.spans.length > 0);
-    if (spans.length === 0) return { objective: 'text', feeds };
-    const targets = joinRows(spans.map((c) => c.item.auxiliaryRows_KD ?? new Float32Array(0)));
-    const teacher =
-      recipe.teacherInputs === 'projected' ? projectOntoPlane(basis, targets) : targets;
-    const complete = (teacherInputs: Float32Array): BatchFeeds => ({
-      objective: 'latent',
-      feeds: { ...feeds, ...latentFeeds(padded, teacherInputs, targets, latentWeight) },
-    });
-    if (recipe.teacherInputs !== 'scheduled') return complete(teacher);
-    const predicted = await trainer.evaluate({ ...complete(teacher), objective: 'predict' }, [
-      'predicted_latents',
-    ]);
-    const rng = new Rng(recipe.seed).fork(`scheduled sampling ${step}`);
-    const own = predicted['predicted_latents']?.data as Float32Array;
-    const mixed = teacher.slice();
-    const share = scheduledShare(recipe, step);
-    for (let i = 0; i < mixed.length; i += width) {
-      if (rng.uniform() < share) mixed.set(own.subarray(i, i + width), i);
-    }
-    return complete(mixed);
-  };
-
   yield* runTraining(
     trainer,
     {
       totalSteps: recipe.steps,
       warmupSteps: Math.ceil(recipe.steps * recipe.optimizer.warmupRatio),
       peaks: [recipe.optimizer.learningRate, recipe.headLearningRate],
-      batch,
+      batch: stepBatches({ bundle, rows, recipe, positions, basis, latentWeight, trainer }),
       ...(options.folder === undefined ? {} : { folder: options.folder }),
-      fingerprint: JSON.stringify({ variant: name, recipe, examples: rows.length, head: spec }),
+      fingerprint: JSON.stringify({
+        variant: name,
+        recipe,
+        examples: rows.length,
+        head: spec,
+        threads: options.threads ?? 'all',
+      }),
       saveEvery: SAVE_EVERY,
     },
     options.signal,

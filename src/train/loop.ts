@@ -60,7 +60,7 @@ async function resume(trainer: Trainer, plan: TrainingPlan): Promise<StepRecord[
       what: `${path} holds the state of another run`,
       got: stored.metadata.get('fingerprint') ?? 'no fingerprint',
       expected: plan.fingerprint,
-      fix: 'choose another output folder, or remove that file to start over',
+      fix: 'run it as it was started (threads too), choose another output folder, or remove that file',
     });
   }
   trainer.restore(stored.tensors, path);
@@ -92,7 +92,8 @@ export async function* runTraining(
       learningRate: rates[0] ?? 0,
     };
     records.push(record);
-    if ((step + 1) % plan.saveEvery === 0 && step + 1 < plan.totalSteps)
+    // The last step is saved too: writing the model may fail, and must not cost the training.
+    if ((step + 1) % plan.saveEvery === 0 || step + 1 === plan.totalSteps)
       await save(trainer, plan, records);
     yield record;
   }

@@ -3,8 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import type { PretrainRecipe } from '../config.ts';
 import { versions } from '../context/provenance.ts';
 import { RuntimeError } from '../errors.ts';
-import { CAPTION_QUESTION, TAGS, formatCaption } from '../data/format.ts';
-import type { ResponsePiece } from '../data/format.ts';
+import { CAPTION_QUESTION, formatCaption, formatResponse } from '../data/format.ts';
 import type { Raster } from '../data/raster.ts';
 import { sampleExamples } from '../data/splits.ts';
 import type { GeneratedExample } from '../data/splits.ts';
@@ -44,12 +43,6 @@ const LENGTH_MULTIPLE = 8;
 /** Steps between saved states; ours: at most half a minute is lost. */
 const SAVE_EVERY = 100;
 
-/** Answer of the base: the answer alone, no thoughts. */
-export function baseAnswer(answer: string): ResponsePiece[] {
-  const marker = (text: string): ResponsePiece => ({ kind: 'marker', text });
-  return [marker(TAGS.answerOpen), { kind: 'text', text: answer }, marker(TAGS.answerClose)];
-}
-
 /** One exchange of a pretraining row. */
 interface Turn {
   readonly prompt: readonly number[];
@@ -74,20 +67,27 @@ export function conversationRow(bundle: ModelBundle, turns: readonly Turn[]): Ro
   };
 }
 
-type Kind = 'easy' | 'hard' | 'auxiliary';
+/** Kinds of rows: an easy question and a caption, a caption of a hard picture, the same as `easy` of an auxiliary one. */
+export type PretrainKind = 'easy' | 'hard' | 'auxiliary';
 
-function drawKind(recipe: PretrainRecipe, rng: Rng): Kind {
+function drawKind(recipe: PretrainRecipe, rng: Rng): PretrainKind {
   const draw = rng.uniform();
   if (draw < recipe.mixture.easy) return 'easy';
   return draw < recipe.mixture.easy + recipe.mixture.hard ? 'hard' : 'auxiliary';
 }
 
-interface PretrainRow {
+/** A row and the picture that goes with it. */
+export interface PretrainRow {
   readonly row: Row;
   readonly picture: Raster;
 }
 
-function pretrainRow(bundle: ModelBundle, example: GeneratedExample, kind: Kind): PretrainRow {
+/** The row of an example: about its query picture, or of kind `auxiliary` about the other one. */
+export function pretrainRow(
+  bundle: ModelBundle,
+  example: GeneratedExample,
+  kind: PretrainKind,
+): PretrainRow {
   const picture = kind === 'auxiliary' ? example.auxiliary : example.picture;
   const grids = [rasterGrid(picture, bundle.patches)];
   const caption = kind === 'auxiliary' ? example.auxiliaryCaption : example.caption;
@@ -107,7 +107,15 @@ function pretrainRow(bundle: ModelBundle, example: GeneratedExample, kind: Kind)
   const turns = [
     {
       prompt: promptIds(bundle, question, grids),
-      response: responseIds(bundle, baseAnswer(answer)),
+      // The whole text response: answering at the place where a variant answers is learned here, so
+      // that what a variant trains as text only is something the base can already do.
+      response: responseIds(
+        bundle,
+        formatResponse(
+          { think: example.think, parser: example.parser, answer },
+          { latents: 'none' },
+        ),
+      ),
     },
     { prompt: promptIds(bundle, CAPTION_QUESTION, []), response: describe },
   ];
@@ -254,7 +262,7 @@ export async function* pretrain(
     peaks: [recipe.optimizer.learningRate],
     batch: (step: number) => Promise.resolve(batchFeeds(bundle, stepRows(bundle, recipe, step))),
     folder: options.folder,
-    fingerprint: JSON.stringify(recipe),
+    fingerprint: JSON.stringify({ recipe, threads: options.threads ?? 'all' }),
     saveEvery: SAVE_EVERY,
   };
   {

@@ -1,13 +1,12 @@
-// Owns the zoom task: find a tile and read its letter; index.ts lists it.
+// Owns the zoom task: find the red tile, and read the letter on it or on one beside it; index.ts lists it.
 
 import type { Rng } from '../../rng.ts';
 import type { Difficulty } from '../example.ts';
-import { GLYPH_HEIGHT, GLYPH_WIDTH } from '../glyphs.ts';
-import { createRaster, crop, drawText, enlarge, fillRect } from '../raster.ts';
+import { createRaster, crop, enlarge, fillRect } from '../raster.ts';
 import type { Color, Raster } from '../raster.ts';
-import { captionCells, CELL_SIZE, defineTask, PICTURE_SIZE } from './task.ts';
+import { captionCells, CELL_SIZE, defineTask, GRID_SIZE, PICTURE_SIZE } from './task.ts';
 
-/** The nine tile colours by name; a picture has each of them once. */
+/** The nine frame colours by name; a picture has each of them once. */
 export const TILE_COLORS = {
   red: [236, 56, 56],
   orange: [255, 146, 20],
@@ -17,38 +16,63 @@ export const TILE_COLORS = {
   blue: [58, 120, 255],
   purple: [166, 84, 236],
   pink: [255, 148, 206],
-  white: [250, 250, 250],
+  grey: [150, 150, 150],
 } as const satisfies Record<string, Color>;
-
-/** Letters on the tiles; any two differ in at least 9 of the font's 35 pixels. */
-export const TILE_LETTERS = ['a', 'c', 'j', 'k', 'm', 's', 't', 'u', 'v', 'x', 'y', 'z'] as const;
 
 /** Side of the square of tiles, in tiles. */
 export const NUM_TILES_SIDE = 3;
 
+// Six rows of six pixels, `#` is ink: as many as a picture has cells, so that an enlarged letter
+// fills each cell with ink or with nothing.
+const LETTER_ROWS = {
+  a: '.####. #....# #....# ###### #....# #....#',
+  c: '.##### #..... #..... #..... #..... .#####',
+  j: '...### ....#. ....#. ....#. #...#. .###..',
+  k: '#...## #..##. ####.. ####.. #..##. #...##',
+  m: '#....# ##..## #.##.# #....# #....# #....#',
+  s: '.##### #..... .####. .....# .....# #####.',
+  t: '###### ..##.. ..##.. ..##.. ..##.. ..##..',
+  u: '#....# #....# #....# #....# #....# .####.',
+  v: '#....# #....# #....# .#..#. .#..#. ..##..',
+  x: '#....# .#..#. ..##.. ..##.. .#..#. #....#',
+  y: '#....# .#..#. ..##.. ..##.. ..##.. ..##..',
+  z: '###### ....#. ...#.. ..#... .#.... ######',
+} as const;
+
 type ColorName = keyof typeof TILE_COLORS;
+type Letter = keyof typeof LETTER_ROWS;
+
+/** Letters on the tiles. */
+export const TILE_LETTERS = Object.keys(LETTER_ROWS) as readonly Letter[];
+
+/** Whether a letter has ink at a place of its 6 x 6 pixels. */
+export function hasInk(letter: Letter, row: number, column: number): boolean {
+  return LETTER_ROWS[letter].charAt(row * (GRID_SIZE + 1) + column) === '#';
+}
 
 interface ZoomLayout {
   /** Colour and letter by tile, raster order. */
   readonly colors: readonly ColorName[];
-  readonly letters: readonly string[];
-  /** Tile whose colour the question names, 0..8. */
-  readonly anchor: number;
+  readonly letters: readonly Letter[];
   /** Tile whose letter is asked for, 0..8. */
   readonly target: number;
-  /** Words between "which letter is" and "the ... tile". */
+  /** Where it lies as seen from the red tile. */
   readonly relation: string;
 }
 
 const COLOR_NAMES = Object.keys(TILE_COLORS) as ColorName[];
+const ANCHOR: ColorName = 'red';
+const NUM_TILES = NUM_TILES_SIDE * NUM_TILES_SIDE;
 const TILE_SIZE = PICTURE_SIZE / NUM_TILES_SIDE;
 const CELLS_PER_TILE = TILE_SIZE / CELL_SIZE;
-const NUM_TILES = NUM_TILES_SIDE * NUM_TILES_SIDE;
+// A tile is a white card of 24 px with a frame of 4 px; a pixel of a letter is 4 px wide.
+const FRAME = 4;
+const CARD_SIZE = TILE_SIZE - 2 * FRAME;
+const LETTER_PIXEL = CARD_SIZE / GRID_SIZE;
+const CARD: Color = [252, 252, 252];
 const LETTER_INK: Color = [16, 16, 24];
-// 20 x 28 px letters with strokes of 4 px on tiles of 32 px.
-const LETTER_SCALE = 4;
 
-// Where the target lies as seen from the anchor.
+// Where the target lies as seen from the red tile.
 const RELATIONS = [
   { words: 'left of', row: 0, column: -1 },
   { words: 'right of', row: 0, column: 1 },
@@ -56,78 +80,93 @@ const RELATIONS = [
   { words: 'below', row: 1, column: 0 },
 ] as const;
 
-function sampleQuestion(
+function sampleTarget(
   rng: Rng,
   difficulty: Difficulty,
-): Pick<ZoomLayout, 'anchor' | 'target' | 'relation'> {
-  const target = rng.int(NUM_TILES);
-  if (difficulty === 'easy') return { anchor: target, target, relation: 'on' };
-  const column = target % NUM_TILES_SIDE;
-  const row = (target - column) / NUM_TILES_SIDE;
+  anchor: number,
+): Pick<ZoomLayout, 'target' | 'relation'> {
+  if (difficulty === 'easy') return { target: anchor, relation: 'on' };
+  const anchorColumn = anchor % NUM_TILES_SIDE;
+  const anchorRow = (anchor - anchorColumn) / NUM_TILES_SIDE;
   for (;;) {
     const relation = rng.pick(RELATIONS);
-    const anchorRow = row - relation.row;
-    const anchorColumn = column - relation.column;
-    if (Math.min(anchorRow, anchorColumn) < 0) continue;
-    if (Math.max(anchorRow, anchorColumn) >= NUM_TILES_SIDE) continue;
-    const anchor = anchorRow * NUM_TILES_SIDE + anchorColumn;
-    return { anchor, target, relation: relation.words };
+    const row = anchorRow + relation.row;
+    const column = anchorColumn + relation.column;
+    if (Math.min(row, column) < 0 || Math.max(row, column) >= NUM_TILES_SIDE) continue;
+    return { target: row * NUM_TILES_SIDE + column, relation: relation.words };
   }
 }
 
+function sampleLayout(rng: Rng, difficulty: Difficulty): ZoomLayout {
+  const colors = rng.shuffle(COLOR_NAMES);
+  const letters = rng.shuffle(TILE_LETTERS).slice(0, NUM_TILES);
+  return { colors, letters, ...sampleTarget(rng, difficulty, colors.indexOf(ANCHOR)) };
+}
+
+/** Left and top of a tile in pixels. */
+function placeOf(tile: number): [x: number, y: number] {
+  const column = tile % NUM_TILES_SIDE;
+  return [column * TILE_SIZE, ((tile - column) / NUM_TILES_SIDE) * TILE_SIZE];
+}
+
 function drawTiles({ colors, letters }: ZoomLayout): Raster {
-  const raster = createRaster(PICTURE_SIZE, PICTURE_SIZE, TILE_COLORS.white);
-  const marginX = (TILE_SIZE - GLYPH_WIDTH * LETTER_SCALE) / 2;
-  const marginY = (TILE_SIZE - GLYPH_HEIGHT * LETTER_SCALE) / 2;
-  colors.forEach((color, tile) => {
-    const x = (tile % NUM_TILES_SIDE) * TILE_SIZE;
-    const y = Math.floor(tile / NUM_TILES_SIDE) * TILE_SIZE;
-    fillRect(raster, x, y, TILE_SIZE, TILE_SIZE, TILE_COLORS[color]);
-    const letter = (letters[tile] ?? '').toUpperCase();
-    drawText(raster, letter, x + marginX, y + marginY, LETTER_SCALE, LETTER_INK);
-  });
+  const raster = createRaster(PICTURE_SIZE, PICTURE_SIZE, CARD);
+  for (const [tile, letter] of letters.entries()) {
+    const [x, y] = placeOf(tile);
+    fillRect(raster, x, y, TILE_SIZE, TILE_SIZE, TILE_COLORS[colors[tile] ?? ANCHOR]);
+    fillRect(raster, x + FRAME, y + FRAME, CARD_SIZE, CARD_SIZE, CARD);
+    for (let row = 0; row < GRID_SIZE; row++) {
+      for (let column = 0; column < GRID_SIZE; column++) {
+        if (!hasInk(letter, row, column)) continue;
+        const left = x + FRAME + column * LETTER_PIXEL;
+        const top = y + FRAME + row * LETTER_PIXEL;
+        fillRect(raster, left, top, LETTER_PIXEL, LETTER_PIXEL, LETTER_INK);
+      }
+    }
+  }
   return raster;
 }
 
 function drawTarget(layout: ZoomLayout): Raster {
-  const x = (layout.target % NUM_TILES_SIDE) * TILE_SIZE;
-  const y = Math.floor(layout.target / NUM_TILES_SIDE) * TILE_SIZE;
-  return enlarge(crop(drawTiles(layout), x, y, TILE_SIZE, TILE_SIZE), NUM_TILES_SIDE);
+  const [x, y] = placeOf(layout.target);
+  const card = crop(drawTiles(layout), x + FRAME, y + FRAME, CARD_SIZE, CARD_SIZE);
+  return enlarge(card, PICTURE_SIZE / CARD_SIZE);
 }
 
-/** Colour and letter take turns along a row, so that each tile row says both. */
-function tileWord({ colors, letters }: ZoomLayout, tile: number, column: number): string {
-  return (column % 2 === 0 ? colors[tile] : letters[tile]) ?? '';
+/** The letter that is asked for. */
+function targetLetter({ letters, target }: ZoomLayout): Letter {
+  return letters[target] ?? 'a';
 }
 
-/** Which letter is on, or next to, a tile of a colour. Auxiliary: that tile enlarged. */
+/**
+ * Which letter is on, or next to, the red tile. Auxiliary: the card of that tile enlarged.
+ *
+ * The anchor is always red: with an anchor of any colour the tiny model does not learn the search
+ * (docs/LOG.md).
+ */
 export const zoom = defineTask<ZoomLayout>({
   think: 'i zoom into one tile',
   parser: 'that tile is now large',
   answers: TILE_LETTERS,
   questionWords: [
     ...['which', 'letter', 'is', 'on', 'the', 'tile', 'left', 'right', 'of', 'above', 'below'],
-    ...COLOR_NAMES,
+    ANCHOR,
   ],
-  captionWords: [...COLOR_NAMES, ...TILE_LETTERS],
-  layout: (rng, difficulty) => ({
-    colors: rng.shuffle(COLOR_NAMES),
-    letters: rng.shuffle(TILE_LETTERS).slice(0, NUM_TILES),
-    ...sampleQuestion(rng, difficulty),
-  }),
+  captionWords: [...COLOR_NAMES, ...TILE_LETTERS, 'ink', 'blank'],
+  layout: sampleLayout,
   pictureKey: ({ colors, letters }) =>
     `zoom ${colors.map((color, tile) => `${color}:${letters[tile] ?? ''}`).join(' ')}`,
-  question: ({ colors, anchor, relation }) =>
-    `which letter is ${relation} the ${colors[anchor] ?? ''} tile`,
-  answer: ({ letters, target }) => letters[target] ?? '',
+  question: ({ relation }) => `which letter is ${relation} the ${ANCHOR} tile`,
+  answer: targetLetter,
   picture: drawTiles,
   auxiliary: drawTarget,
-  caption: (layout) =>
+  // Colour and letter take turns along a row, so that each row of a tile says both.
+  caption: ({ colors, letters }) =>
     captionCells((row, column) => {
       const tileRow = Math.floor(row / CELLS_PER_TILE);
       const tile = tileRow * NUM_TILES_SIDE + Math.floor(column / CELLS_PER_TILE);
-      return tileWord(layout, tile, column);
+      return (column % CELLS_PER_TILE === 0 ? colors[tile] : letters[tile]) ?? '';
     }),
   auxiliaryCaption: (layout) =>
-    captionCells((_row, column) => tileWord(layout, layout.target, column)),
+    captionCells((row, column) => (hasInk(targetLetter(layout), row, column) ? 'ink' : 'blank')),
 });

@@ -1,7 +1,7 @@
 // Owns element-wise operations and their gradient rules; shapes broadcast as in NumPy.
 
 import { ShapeError } from '../../errors.ts';
-import { broadcastShapes, sameShape } from '../dims.ts';
+import { broadcastShapes } from '../dims.ts';
 import type { GraphDType } from '../emitter.ts';
 import type { Value } from '../graph.ts';
 import { sumTo } from './broadcast.ts';
@@ -283,14 +283,5 @@ export function stopGradient(x: Value): Value {
     shape: x.shape,
     emit: (_e, [input = '']) => input,
     gradient: () => [null],
-  });
-}
-
-/** Whether two values have the same shape, for callers that must not broadcast. */
-export function requireSameShape(name: string, a: Value, b: Value): void {
-  if (sameShape(a.shape, b.shape)) return;
-  throw new ShapeError({
-    what: `${name}: shapes differ`,
-    got: `[${a.shape.map(String).join(', ')}] and [${b.shape.map(String).join(', ')}]`,
   });
 }

@@ -2,7 +2,7 @@
 
 import type { Value } from '../graph.ts';
 import { sum } from './broadcast.ts';
-import { add, div, exp, mul, scale, shift, sqrt, square, sub } from './elementwise.ts';
+import { div, exp, mul, scale, shift, sqrt, square, sub } from './elementwise.ts';
 import { pickLast } from './indexing.ts';
 import { mean } from './reduce.ts';
 
@@ -45,10 +45,4 @@ export function crossEntropy(
 ): Value {
   const logLikelihood_N = pickLast(logSoftmax(logits), labels);
   return scale(div(sum(mul(logLikelihood_N, weights), [0]), normalizer), -1);
-}
-
-/** Mean of several values of one shape. */
-export function average(values: readonly [Value, ...Value[]]): Value {
-  const [first, ...rest] = values;
-  return scale(rest.reduce(add, first), 1 / values.length);
 }

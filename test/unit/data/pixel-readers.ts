@@ -1,7 +1,7 @@
 // Owns reading generated pictures back from their pixels alone, without the samplers' code;
 // the task tests call it.
 
-import { glyphOf } from '../../../src/data/glyphs.ts';
+import { hasInk, TILE_LETTERS } from '../../../src/data/tasks/zoom.ts';
 import type { Raster } from '../../../src/data/raster.ts';
 
 type Rgb = readonly [number, number, number];
@@ -126,7 +126,7 @@ export function readChartWords(raster: Raster): string[] {
 }
 
 const COLOR_NAMES: Readonly<Record<string, (pixel: Rgb) => boolean>> = {
-  white: ([red, green, blue]) => red > 240 && green > 240 && blue > 240,
+  grey: ([red, green, blue]) => red === green && green === blue && red > 100 && red < 200,
   yellow: ([red, green, blue]) => red > 200 && green > 200 && blue < 100,
   pink: ([red, green, blue]) => red > 200 && green < 180 && blue > 150,
   orange: ([red, green, blue]) => red > 200 && green > 100 && green < 200 && blue < 80,
@@ -137,33 +137,25 @@ const COLOR_NAMES: Readonly<Record<string, (pixel: Rgb) => boolean>> = {
   green: ([red, green, blue]) => red < 120 && green > 150 && blue < 120,
 };
 
-/** Colour and letter of a square tile whose letter is drawn with the given stroke width. */
-export function readTile(
-  raster: Raster,
-  x: number,
-  y: number,
-  size: number,
-): { color: string; letter: string } {
-  const corner = pixelAt(raster, x, y);
-  const [color = ''] = Object.keys(COLOR_NAMES).filter((name) => COLOR_NAMES[name]?.(corner));
-  const stroke = size / 8;
-  const marginX = (size - 5 * stroke) / 2;
-  const marginY = (size - 7 * stroke) / 2;
-  const ink = Array.from({ length: 35 }, (_, i) => {
-    const inkX = x + marginX + (i % 5) * stroke + stroke / 2;
-    const inkY = y + marginY + Math.floor(i / 5) * stroke + stroke / 2;
-    return isDark(pixelAt(raster, inkX, inkY)) ? 1 : 0;
-  }).join('');
-  const matches = Array.from('ABCDEFGHIJKLMNOPQRSTUVWXYZ').filter(
-    (letter) => glyphOf(letter).join('') === ink,
+/** Letter of 6 x 6 pixels, each a square of the given side, whose left top corner is given. */
+export function readLetter(raster: Raster, x: number, y: number, side: number): string {
+  const isInk = (row: number, column: number): boolean =>
+    isDark(pixelAt(raster, x + (column + 0.5) * side, y + (row + 0.5) * side));
+  const matches = TILE_LETTERS.filter((letter) =>
+    Array.from({ length: 36 }, (_, i) => [Math.floor(i / 6), i % 6] as const).every(
+      ([row, column]) => hasInk(letter, row, column) === isInk(row, column),
+    ),
   );
-  if (matches.length !== 1) throw new Error(`unreadable letter ${ink}`);
-  return { color, letter: matches.join('').toLowerCase() };
+  if (matches.length !== 1) throw new Error(`${matches.length} letters fit at ${x}, ${y}`);
+  return matches.join('');
 }
 
-/** The nine tiles of a zoom picture in raster order. */
+/** Frame colour and letter of the nine tiles of a zoom picture in raster order. */
 export function readTiles(raster: Raster): { color: string; letter: string }[] {
-  return Array.from({ length: 9 }, (_, tile) =>
-    readTile(raster, (tile % 3) * 32, Math.floor(tile / 3) * 32, 32),
-  );
+  return Array.from({ length: 9 }, (_, tile) => {
+    const [x, y] = [(tile % 3) * 32, Math.floor(tile / 3) * 32];
+    const corner = pixelAt(raster, x, y);
+    const [color = ''] = Object.keys(COLOR_NAMES).filter((name) => COLOR_NAMES[name]?.(corner));
+    return { color, letter: readLetter(raster, x + 4, y + 4, 4) };
+  });
 }

@@ -15,7 +15,6 @@ import {
   paste,
   type Raster,
 } from '../../../src/data/raster.ts';
-import { TILE_LETTERS } from '../../../src/data/tasks/zoom.ts';
 import { ShapeError } from '../../../src/errors.ts';
 import { Rng } from '../../../src/rng.ts';
 
@@ -119,17 +118,6 @@ describe('the font', () => {
     expect(glyphs.size).toBe(characters.length);
     expect(glyphs.has(glyphOf('\u{1f600}').join(''))).toBe(false);
     for (const character of characters) expect(glyphOf(character)).toHaveLength(35);
-  });
-
-  it('keeps any two tile letters at least nine pixels apart', () => {
-    for (const first of TILE_LETTERS) {
-      for (const second of TILE_LETTERS) {
-        if (first >= second) continue;
-        const other = glyphOf(second.toUpperCase());
-        const distance = glyphOf(first.toUpperCase()).filter((bit, i) => bit !== other[i]).length;
-        expect(distance, `${first} and ${second}`).toBeGreaterThanOrEqual(9);
-      }
-    }
   });
 });
 

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { DIFFICULTIES, type Difficulty } from '../../../src/data/example.ts';
 import { TASK_NAMES, tasks, type TaskName } from '../../../src/data/tasks/index.ts';
 import type { TaskSample } from '../../../src/data/tasks/task.ts';
+import { hasInk, TILE_LETTERS } from '../../../src/data/tasks/zoom.ts';
 import { Rng } from '../../../src/rng.ts';
 import {
   pixelAt,
@@ -12,7 +13,7 @@ import {
   readLadderWords,
   readLevel,
   readRedPath,
-  readTile,
+  readLetter,
   readTiles,
   readWallWords,
   walkLadder,
@@ -186,16 +187,16 @@ describe('chart', () => {
 });
 
 describe('zoom', () => {
-  it('asks for the letter on the named tile if easy', () => {
-    for (const { question, answer, picture, auxiliary } of draw('zoom', 'easy')) {
-      const color = /^which letter is on the (\w+) tile$/u.exec(question)?.[1] ?? '';
-      const target = { color, letter: answer };
-      expect(readTiles(picture).filter((tile) => tile.color === color)).toEqual([target]);
-      expect(readTile(auxiliary, 0, 0, 96)).toEqual(target);
+  it('asks for the letter on the red tile if easy', () => {
+    for (const { question, answer, picture } of draw('zoom', 'easy')) {
+      expect(question).toBe('which letter is on the red tile');
+      expect(readTiles(picture).filter((tile) => tile.color === 'red')).toEqual([
+        { color: 'red', letter: answer },
+      ]);
     }
   });
 
-  it('asks for the letter next to the named tile if hard', () => {
+  it('asks for the letter next to the red tile if hard', () => {
     const steps: Readonly<Record<string, number>> = {
       'left of': -1,
       'right of': 1,
@@ -203,18 +204,45 @@ describe('zoom', () => {
       below: 3,
     };
     const seen = new Set<string>();
-    for (const { question, answer, picture, auxiliary } of draw('zoom', 'hard')) {
-      const [, relation = '', color = ''] =
-        /^which letter is (.+) the (\w+) tile$/u.exec(question) ?? [];
+    for (const { question, answer, picture } of draw('zoom', 'hard')) {
+      const [, relation = ''] = /^which letter is (.+) the red tile$/u.exec(question) ?? [];
       const tiles = readTiles(picture);
-      const anchor = tiles.findIndex((tile) => tile.color === color);
+      const anchor = tiles.findIndex((tile) => tile.color === 'red');
       const target = anchor + (steps[relation] ?? NaN);
       if (relation.endsWith('of')) expect(Math.floor(target / 3)).toBe(Math.floor(anchor / 3));
       expect(tiles[target]?.letter).toBe(answer);
-      expect(readTile(auxiliary, 0, 0, 96)).toEqual(tiles[target]);
       seen.add(relation);
     }
     expect([...seen].sort()).toEqual(Object.keys(steps).sort());
+  });
+
+  it('has the card of that tile enlarged as auxiliary picture, a cell a pixel', () => {
+    for (const { answer, auxiliary, auxiliaryCaption } of drawBoth('zoom')) {
+      expect(readLetter(auxiliary, 0, 0, 16)).toBe(answer);
+      const words = auxiliaryCaption.split(' ');
+      for (const [index, said] of words.entries()) {
+        const [x, y] = [(index % 6) * 16, Math.floor(index / 6) * 16];
+        const pixels = new Set(
+          Array.from({ length: 256 }, (_, i) =>
+            pixelAt(auxiliary, x + (i % 16), y + Math.floor(i / 16)).join(),
+          ),
+        );
+        expect([...pixels]).toEqual([said === 'ink' ? '16,16,24' : '252,252,252']);
+      }
+    }
+  });
+
+  it('keeps any two letters at least eight of 36 pixels apart', () => {
+    for (const first of TILE_LETTERS) {
+      for (const second of TILE_LETTERS) {
+        if (first >= second) continue;
+        const distance = Array.from({ length: 36 }, (_, i) => {
+          const [row, column] = [Math.floor(i / 6), i % 6];
+          return hasInk(first, row, column) === hasInk(second, row, column) ? 0 : 1;
+        }).reduce<number>((sum, bit) => sum + bit, 0);
+        expect(distance, `${first} and ${second}`).toBeGreaterThanOrEqual(8);
+      }
+    }
   });
 
   it('has nine colours and nine letters, each once, named by turns in the caption', () => {

@@ -196,7 +196,6 @@ describe('operations refuse', () => {
     ['rows of a vector', () => gatherRows(sum(x_23, [0]), index)],
     ['rows added by an index that is no integer', () => scatterAddRows(x_23, x_23, [4, 3])],
     ['rows moved by an index that is no integer', () => moveRows(x_23, x_23, index)],
-    ['two shapes where one is needed', () => ops.requireSameShape('test', x_23, x_BT)],
     ['a transposition of a vector', () => shapes.transposeLast(index)],
   ];
   it.each(faults)('%s', (_name, call) => {

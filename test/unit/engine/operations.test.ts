@@ -23,7 +23,7 @@ const DIFFERENTIABLE = { ...ELEMENTWISE, ...STRUCTURE, ...ALGEBRA };
 const CUTTING = { ...ELEMENTWISE_CUTS, ...STRUCTURE_CUTS };
 
 /** Exports of ops/ that are no operations: they compute or compare shapes. */
-const NOT_OPERATIONS = ['reducedShape', 'requireSameShape'];
+const NOT_OPERATIONS = ['reducedShape'];
 
 /** Operations for decoding, without a rule; their own test asks for a gradient and gets an error. */
 const WITHOUT_RULE = ['cachedAttention'];

@@ -102,7 +102,8 @@ describe('compareModels', () => {
       INTERVENTION_NAMES.filter((name) => name !== 'clean'),
     );
     expect(base?.skipped[0]?.reason).toContain('not trained to write latents');
-    expect(base?.warnings).toEqual([]);
+    // It may go on too long, but nobody expects latents of it.
+    expect(base?.warnings.filter((text) => text.includes('latents'))).toEqual([]);
     expect(trained?.skipped).toEqual([]);
   });
 

@@ -4,15 +4,16 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { PRETRAIN_DEFAULTS } from '../../../src/config.ts';
 import type { PretrainRecipe } from '../../../src/config.ts';
+import { sampleExamples } from '../../../src/data/splits.ts';
 import { countLiveSessions } from '../../../src/engine/session.ts';
 import { readModelBundle } from '../../../src/model/bundle.ts';
 import { IGNORED_LABEL } from '../../../src/processor/sequence.ts';
 import type { StepRecord } from '../../../src/train/loop.ts';
 import {
-  baseAnswer,
   conversationRow,
   createTinyModel,
   pretrain,
+  pretrainRow,
 } from '../../../src/train/pretrain.ts';
 import { SESSION } from '../../helpers/mini-gap.ts';
 import { inTemporaryFolder, miniBundle } from '../../helpers/mini-model.ts';
@@ -84,7 +85,24 @@ describe('a pretraining row', () => {
     expect([row.spans, row.numPromptTokens]).toEqual([[], 4]);
   });
 
-  it('answers with the answer alone', () => {
-    expect(baseAnswer('three').map(({ text }) => text)).toEqual(['<answer>', 'three', '</answer>']);
+  it('answers as a text-only row of a variant does, then describes the picture', async () => {
+    await inTemporaryFolder(async (folder) => {
+      await createTinyModel(folder, 1);
+      const bundle = await readModelBundle(folder);
+      const [example] = sampleExamples({ split: 'train', count: 1, seed: 1 });
+      if (!example) throw new Error('no example');
+      for (const kind of ['easy', 'hard', 'auxiliary'] as const) {
+        const { row, picture } = pretrainRow(bundle, example, kind);
+        const labelled = row.labels.filter((id) => id !== IGNORED_LABEL);
+        const isAuxiliary = kind === 'auxiliary';
+        const caption = isAuxiliary ? example.auxiliaryCaption : example.caption;
+        const answer = `<think> ${example.think} <parser> ${example.parser} </parser> </think> <answer> ${example.answer} </answer>`;
+        const said = bundle.tokenizer.decode(labelled).replaceAll('<|im_end|>', ' ');
+        expect(said.trim().split(/\s+/u).join(' ')).toBe(
+          kind === 'hard' ? caption : `${answer} ${caption}`,
+        );
+        expect(picture).toBe(isAuxiliary ? example.auxiliary : example.picture);
+      }
+    });
   });
 });

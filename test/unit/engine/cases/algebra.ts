@@ -163,16 +163,6 @@ const crossEntropy: OpCaseMaker = (draw) => {
   };
 };
 
-const average: OpCaseMaker = (draw) => {
-  const axes = draw.axes(0, 3);
-  const count = draw.int(1, 3);
-  return {
-    operands: Array.from({ length: count }, () => draw.floats(axes)),
-    build: (first, ...rest) => nn.average([first, ...rest]),
-    twin: (...arrays) => zipWith((...v) => v.reduce((s, x) => s + x, 0) / count, ...arrays),
-  };
-};
-
 /** Operations gradients flow through. */
 export const ALGEBRA: Readonly<Record<string, OpCaseMaker>> = {
   matmul,
@@ -192,5 +182,4 @@ export const ALGEBRA: Readonly<Record<string, OpCaseMaker>> = {
   }),
   rmsNorm,
   crossEntropy,
-  average,
 };
