@@ -1,6 +1,8 @@
 // Owns the list of what the study runs: every job is a pure description, in order of importance.
+import { SMALL_SCALE_TAU } from '../../src/capacity/assignment.ts';
 import { TRAIN_DEFAULTS } from '../../src/config.ts';
 import type { TrainRecipe } from '../../src/config.ts';
+import { SMALL_SCALE_EXPLAINED } from '../../src/latent/pca.ts';
 import type { VariantName } from '../../src/latent/variants.ts';
 
 /** One training and its evaluation. */
@@ -29,8 +31,8 @@ export const STUDY = {
   numValidation: 500,
   numTest: 1000,
   numSamples: 8,
-  explained: 0.95,
-  tau: 0.5,
+  explained: SMALL_SCALE_EXPLAINED,
+  tau: SMALL_SCALE_TAU,
 } as const;
 
 const MAIN_VARIANTS: readonly VariantName[] = [
@@ -77,15 +79,15 @@ function sweeps(seed: number): StudyJob[] {
   );
   return [
     ...others.map((mode) => withRecipe(seed, 'gap', `teacher-${mode}`, { teacherInputs: mode })),
-    ...others.map((mode) => withRecipe(seed, 'lh-pca', `teacher-${mode}`, { teacherInputs: mode })),
     ...[4, 16].map((numLatents) => withRecipe(seed, 'gap', `budget-${numLatents}`, { numLatents })),
-    ...[0, 0.25, 0.75].map((tau) => job(seed, 'gap', { name: `tau-${tau}`, tau })),
-    ...[0.85, 0.9, 0.99].map((explained) =>
+    ...[0, 0.25, 0.5].map((tau) => job(seed, 'gap', { name: `tau-${tau}`, tau })),
+    ...[0.85, 0.9, 0.95].map((explained) =>
       job(seed, 'gap', { name: `pca-${explained}`, explained }),
     ),
     job(seed, 'gap-random-basis'),
     job(seed, 'gap-no-mean'),
     job(seed, 'gap-learned-basis'),
+    ...others.map((mode) => withRecipe(seed, 'lh-pca', `teacher-${mode}`, { teacherInputs: mode })),
     withRecipe(seed, 'gap', 'positions-grid', { latentPositions: 'grid' }),
   ];
 }

@@ -12,6 +12,7 @@ import { scoreCapacity } from '../evaluate/capacity-run.ts';
 import { compareModels } from '../evaluate/compare.ts';
 import type { Comparison } from '../evaluate/compare.ts';
 import { INTERVENTION_NAMES } from '../evaluate/interventions.ts';
+import { SMALL_SCALE_EXPLAINED } from '../latent/pca.ts';
 import type { PcaBasis } from '../latent/pca.ts';
 import { collectReport } from '../report/collect.ts';
 import { renderReport } from '../report/report.ts';
@@ -187,7 +188,7 @@ async function basis({ recipe, paths, session, context }: Demo): Promise<PcaBasi
     model: SHIPPED_BASE,
     data: paths.data,
     numLatents: recipe.numLatents,
-    size: { explained: 0.95 },
+    size: { explained: SMALL_SCALE_EXPLAINED },
     kind: 'pca',
     seed: recipe.seed,
     out: paths.basis,
