@@ -21,9 +21,15 @@ function complaint(out: string): string {
   }
 }
 
-/** Starts this very program with other arguments; its only output is its end. */
-export function runBeside(argv: readonly string[], clock: Clock): Beside {
-  const program = process.argv[1];
+/**
+ * Starts a program, this very one unless another is named, with other arguments and `--json`.
+ * @throws RuntimeError when there is no program to start.
+ */
+export function runBeside(
+  argv: readonly string[],
+  clock: Clock,
+  program: string | undefined = process.argv[1],
+): Beside {
   if (program === undefined) throw new RuntimeError({ what: 'gapvl does not know its own file' });
   const began = clock.now();
   const child = spawn(process.execPath, [...process.execArgv, program, ...argv, '--json'], {
