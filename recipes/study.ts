@@ -6,14 +6,14 @@
 // capacity scores in the output folder. `npx tsx recipes/study-summary.ts` makes the tables.
 // Time: about 5 minutes a job on one core; jobs whose file exists are skipped, so it resumes. Start
 // it once a core: each job is claimed by one process, and a dead process's claim is taken over.
-import { access, mkdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { alone, claimed } from './study/claim.ts';
 import { studyJobs } from './study/jobs.ts';
 import type { StudyJob } from './study/jobs.ts';
 import { runBase, runJob } from './study/run.ts';
-import { makeSetting } from './study/setting.ts';
+import { exists, makeSetting } from './study/setting.ts';
 import type { Setting } from './study/setting.ts';
 
 const { values } = parseArgs({
@@ -23,15 +23,7 @@ const { values } = parseArgs({
     threads: { type: 'string', default: '1' },
   },
 });
-const threads = Number(values.threads);
-const options = { threads, spinning: threads > 1 };
-
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
-}
+const options = { threads: Number(values.threads) };
 
 async function store(path: string, value: unknown): Promise<void> {
   await writeFile(`${path}.partial`, JSON.stringify(value));

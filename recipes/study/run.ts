@@ -11,7 +11,7 @@ import { outputHead } from '../../src/latent/model.ts';
 import type { GapModel } from '../../src/latent/model.ts';
 import { fitPca } from '../../src/latent/pca.ts';
 import type { PcaBasis } from '../../src/latent/pca.ts';
-import { usesLatents } from '../../src/latent/variants.ts';
+import { VARIANTS, usesLatents } from '../../src/latent/variants.ts';
 import type { StepRecord } from '../../src/train/loop.ts';
 import { trainVariant } from '../../src/train/gap.ts';
 import type { StudyJob } from './jobs.ts';
@@ -73,12 +73,12 @@ const NOISE: readonly Arm[] = (['unit', 'spectrum', 'norm'] as const).map((law) 
 ]);
 
 /** What a job is evaluated under: all interventions where the tables show them, fewer elsewhere. */
-function armsOf(job: StudyJob, split: 'validation' | 'test'): readonly Arm[] {
-  if (!usesLatents(job.variant)) return [CLEAN];
-  if (job.kind === 'sweep') return [CLEAN, ZERO_LATENT, ORACLE];
+function armsOf({ variant, kind }: StudyJob, split: 'validation' | 'test'): readonly Arm[] {
+  if (!usesLatents(variant)) return [CLEAN];
+  if (kind === 'sweep') return [CLEAN, ZERO_LATENT, ORACLE];
   if (split === 'validation') return [CLEAN, ORACLE];
-  if (job.variant === 'gap') return [CLEAN, ZERO_LATENT, ...NOISE, OTHER, ORACLE, EMA];
-  return [CLEAN, ZERO_LATENT, OTHER, ORACLE, EMA];
+  if (variant === 'gap') return [CLEAN, ZERO_LATENT, ...NOISE, OTHER, ORACLE, EMA];
+  return VARIANTS[variant].head === 'output' ? [CLEAN, ORACLE, EMA] : [CLEAN, ORACLE];
 }
 
 function spread(values: readonly number[]): Spread {

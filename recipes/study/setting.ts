@@ -34,7 +34,8 @@ const DRAW_SEEDS: Readonly<Record<Split, number>> = {
   test: TEST_DRAW_SEED,
 };
 
-async function exists(path: string): Promise<boolean> {
+/** Whether something is at a path. */
+export async function exists(path: string): Promise<boolean> {
   return access(path).then(
     () => true,
     () => false,

@@ -4,10 +4,9 @@ import type { SessionOptions } from '../engine/session.ts';
 import type { StepRecord } from '../train/loop.ts';
 import type { CommandContext } from './command.ts';
 
-/** Session options for `--threads`. One thread has nobody to wait for, so it never spins. */
+/** Session options for `--threads`. */
 export function sessionOptions(threads: number | undefined): SessionOptions {
-  if (threads === undefined) return {};
-  return { threads, spinning: threads > 1 };
+  return threads === undefined ? {} : { threads };
 }
 
 /** Options that were given, as settings of a recipe: `{ steps: 5, seed: undefined }` is `steps=5`. */

@@ -15,7 +15,10 @@ export interface SessionOptions {
   /** Threads inside one operator; default: all physical cores (ONNX Runtime's choice). */
   readonly threads?: number;
   readonly device?: Device;
-  /** Let waiting threads spin: faster alone, ten times slower with other busy processes. Default true. */
+  /**
+   * Let waiting threads spin. Default false, unlike ONNX Runtime's: spinning gained nothing alone
+   * and costs up to a factor of ten beside other busy processes (docs/LOG.md).
+   */
   readonly spinning?: boolean;
   /** Path prefix: writes ONNX Runtime's profile there. */
   readonly profile?: string;
@@ -114,7 +117,7 @@ export class Session {
       executionProviders: device === 'cpu' ? ['cpu'] : [device],
       graphOptimizationLevel: 'all',
       logSeverityLevel: 3,
-      extra: { session: { intra_op: { allow_spinning: options.spinning === false ? '0' : '1' } } },
+      extra: { session: { intra_op: { allow_spinning: options.spinning === true ? '1' : '0' } } },
     };
     if (options.threads !== undefined) settings.intraOpNumThreads = options.threads;
     if (options.profile !== undefined) {
