@@ -47,12 +47,14 @@ const readmeFile = new URL('../README.md', import.meta.url);
 if (!values.check)
   await writeFile(asset, `${JSON.stringify(await collect(resultsFolder), null, 1)}\n`);
 const study = await readStudy();
+if (values.check && JSON.stringify(study) !== JSON.stringify(await collect(resultsFolder)))
+  throw new Error('assets/study.json is stale: run `npx tsx recipes/study-summary.ts`');
 const readme = await readFile(readmeFile, 'utf8');
 const wanted = withTables(readme, readmeTables(study));
 if (values.check) {
   if (wanted !== readme)
     throw new Error('README.md is stale: run `npx tsx recipes/study-summary.ts`');
-  process.stdout.write('README.md shows what assets/study.json says\n');
+  process.stdout.write('README.md and assets/study.json show what the results say\n');
 } else {
   await writeFile(readmeFile, wanted);
   process.stdout.write(

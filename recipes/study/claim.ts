@@ -1,5 +1,5 @@
 // Owns who does what when the study runs in several processes: a claim is a file with a process id.
-import { mkdir, open, readFile, rm } from 'node:fs/promises';
+import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 
@@ -12,21 +12,41 @@ function isAlive(processId: number): boolean {
   }
 }
 
+async function ownerOf(path: string): Promise<number> {
+  return Number(await readFile(path, 'utf8').catch(() => ''));
+}
+
+/** Creates a file with its content at once; false when there is one. */
+async function linkNew(path: string, content: string): Promise<boolean> {
+  const draft = `${path}.${process.pid}.draft`;
+  await writeFile(draft, content);
+  try {
+    await link(draft, path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+    throw error;
+  } finally {
+    await rm(draft, { force: true });
+  }
+}
+
+/** Removes a dead process's claim, unless somebody was faster and claimed it anew. */
+async function removeDead(path: string, owner: number): Promise<void> {
+  const aside = `${path}.${process.pid}.dead`;
+  await rename(path, aside).catch(() => undefined);
+  if ((await ownerOf(aside)) !== owner) await link(aside, path).catch(() => undefined);
+  await rm(aside, { force: true });
+}
+
 /** Creates the claim's file if nobody alive holds it. */
 async function take(path: string): Promise<boolean> {
   for (;;) {
-    try {
-      const file = await open(path, 'wx');
-      await file.writeFile(String(process.pid));
-      await file.close();
-      return true;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    }
-    const owner = Number(await readFile(path, 'utf8').catch(() => ''));
-    // An empty file is a claim that is being written.
-    if (owner === 0 || isAlive(owner)) return false;
-    await rm(path, { force: true });
+    if (await linkNew(path, String(process.pid))) return true;
+    const owner = await ownerOf(path);
+    if (owner === 0) continue;
+    if (isAlive(owner)) return false;
+    await removeDead(path, owner);
   }
 }
 
@@ -48,11 +68,17 @@ export async function claimed<T>(
 
 const POLL_MS = 1000;
 
-/** Runs the work when no other process is at the same. */
-export async function alone<T>(folder: string, name: string, work: () => Promise<T>): Promise<T> {
-  for (;;) {
+/** Runs the work when no other process is at the same; `waiting` is told once if there is one. */
+export async function alone<T>(
+  folder: string,
+  name: string,
+  work: () => Promise<T>,
+  waiting: (text: string) => void = () => undefined,
+): Promise<T> {
+  for (let round = 0; ; round++) {
     const done = await claimed(folder, name, async () => ({ value: await work() }));
     if (done !== 'busy') return done.value;
+    if (round === 0) waiting(`waiting for ${name}, which another process makes\n`);
     await setTimeout(POLL_MS);
   }
 }

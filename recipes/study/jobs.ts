@@ -3,6 +3,7 @@ import { SMALL_SCALE_TAU } from '../../src/capacity/assignment.ts';
 import { TRAIN_DEFAULTS } from '../../src/config.ts';
 import type { TrainRecipe } from '../../src/config.ts';
 import { SMALL_SCALE_EXPLAINED } from '../../src/latent/pca.ts';
+import { VARIANTS } from '../../src/latent/variants.ts';
 import type { VariantName } from '../../src/latent/variants.ts';
 
 /** One training and its evaluation. */
@@ -98,4 +99,14 @@ export function studyJobs(): StudyJob[] {
   const main = (seed: number): StudyJob[] =>
     MAIN_VARIANTS.map((v) => job(seed, v, { kind: 'main' }));
   return [...seeds.flatMap(main), ...seeds.slice(0, STUDY.numSweptSeeds).flatMap(sweeps)];
+}
+
+/** What a job's result depends on, as text: two jobs with equal ones have equal results. */
+export function essence({ tau, explained, ...job }: StudyJob): string {
+  const { assignment } = VARIANTS[job.variant];
+  return JSON.stringify({
+    ...job,
+    ...(assignment === 'capacity' ? { tau } : {}),
+    ...(assignment === 'none' ? {} : { explained }),
+  });
 }

@@ -1,5 +1,6 @@
 // Owns what all jobs of one seed share: base, examples, capacity scores, moments; made once, kept on disk.
-import { access, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { access, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PRETRAIN_DEFAULTS } from '../../src/config.ts';
 import type { CapacityScore } from '../../src/capacity/assignment.ts';
@@ -8,6 +9,8 @@ import type { PreparedExample } from '../../src/context/prepared.ts';
 import type { Split } from '../../src/data/example.ts';
 import { sampleExamples } from '../../src/data/splits.ts';
 import type { GeneratedExample } from '../../src/data/splits.ts';
+import { hashModel } from '../../src/context/provenance.ts';
+import { writeFileAtomic } from '../../src/engine/atomic-file.ts';
 import type { SessionOptions } from '../../src/engine/session.ts';
 import {
   CAPACITY_MAX_TOKENS,
@@ -15,6 +18,7 @@ import {
   ROWS_AT_ONCE,
   scorePrepared,
 } from '../../src/evaluate/capacity-run.ts';
+import type { CapacitySampling } from '../../src/evaluate/capacity-run.ts';
 import { Decoder } from '../../src/generate/decoder.ts';
 import { outputHead } from '../../src/latent/model.ts';
 import { MomentAccumulator } from '../../src/latent/moments.ts';
@@ -34,6 +38,10 @@ const DRAW_SEEDS: Readonly<Record<Split, number>> = {
   test: TEST_DRAW_SEED,
 };
 
+function tell(text: string): void {
+  process.stderr.write(text);
+}
+
 /** Whether something is at a path. */
 export async function exists(path: string): Promise<boolean> {
   return access(path).then(
@@ -43,22 +51,25 @@ export async function exists(path: string): Promise<boolean> {
 }
 
 /** The base of a seed, pretrained if it is not there; the shipped one serves the first seed. */
-export async function ensureBase(
-  folder: string,
-  seed: number,
-  options: SessionOptions,
-): Promise<string> {
+async function ensureBase(folder: string, seed: number, options: SessionOptions): Promise<string> {
   const shipped = new URL('../../assets/base', import.meta.url).pathname;
   if (seed === 0 && (await exists(join(shipped, 'model.safetensors')))) return shipped;
   const base = join(folder, `base-${seed}`);
   const recipe = { ...PRETRAIN_DEFAULTS, seed: STUDY.baseSeeds[seed] ?? seed };
-  await alone(join(folder, 'claims'), `base-${seed}`, async () => {
-    // Of a finished base this yields nothing.
-    for await (const record of pretrain(recipe, { ...options, folder: base })) {
-      if (record.step % 100 === 0)
-        process.stderr.write(`base ${seed}: step ${record.step}, loss ${record.loss.toFixed(4)}\n`);
-    }
-  });
+  await alone(
+    join(folder, 'claims'),
+    `base-${seed}`,
+    async () => {
+      // Of a finished base this yields nothing.
+      for await (const record of pretrain(recipe, { ...options, folder: base })) {
+        if (record.step % 100 === 0)
+          process.stderr.write(
+            `base ${seed}: step ${record.step}, loss ${record.loss.toFixed(4)}\n`,
+          );
+      }
+    },
+    tell,
+  );
   return base;
 }
 
@@ -93,25 +104,26 @@ export async function prepareDraw(
   });
 }
 
+/** How capacity is sampled; the seed goes with the base. */
+const SAMPLING = {
+  samples: STUDY.numSamples,
+  temperature: CAPACITY_TEMPERATURE,
+  maxNewTokens: CAPACITY_MAX_TOKENS,
+};
+
 async function scoreBase(
   bundle: ModelBundle,
   items: readonly PreparedExample[],
-  seed: number,
+  sampling: CapacitySampling,
   options: SessionOptions,
 ): Promise<CapacityScore[]> {
   await using decoder = await Decoder.create({ bundle, head: outputHead() }, options);
-  const sampling = {
-    samples: STUDY.numSamples,
-    temperature: CAPACITY_TEMPERATURE,
-    maxNewTokens: CAPACITY_MAX_TOKENS,
-    seed,
-  };
   const scores: CapacityScore[] = [];
-  const size = Math.floor(ROWS_AT_ONCE / STUDY.numSamples);
+  const size = Math.floor(ROWS_AT_ONCE / sampling.samples);
   for (let start = 0; start < items.length; start += size) {
     scores.push(...(await scorePrepared(decoder, items.slice(start, start + size), sampling)));
     if (scores.length % (20 * size) === 0)
-      process.stderr.write(`capacity ${seed}: ${scores.length}/${items.length}\n`);
+      tell(`capacity ${sampling.seed}: ${scores.length}/${items.length}\n`);
   }
   return scores;
 }
@@ -133,17 +145,28 @@ export async function makeSetting(
   numLatents: number,
   options: SessionOptions,
 ): Promise<Setting> {
-  const bundle = await readModelBundle(await ensureBase(folder, seed, options));
+  const base = await ensureBase(folder, seed, options);
+  const bundle = await readModelBundle(base);
   await using encoder = new PictureEncoder(bundle, options);
   const draw = (split: Split, count: number): Promise<PreparedExample[]> =>
     prepareDraw(bundle, encoder, split, count, seed, numLatents);
   const train = await draw('train', STUDY.numTrain);
   await mkdir(folder, { recursive: true });
-  const file = join(folder, `capacity-${seed}.json`);
-  await alone(join(folder, 'claims'), `capacity-${seed}`, async () => {
-    if (await exists(file)) return;
-    await writeFile(file, JSON.stringify(await scoreBase(bundle, train, seed, options)));
-  });
+  // Named by what it comes from: scores of another base are other scores.
+  const sampling = { ...SAMPLING, seed };
+  const origin = `${await hashModel(base)} ${STUDY.numTrain} ${JSON.stringify(sampling)}`;
+  const name = `capacity-${createHash('sha256').update(origin).digest('hex').slice(0, 12)}`;
+  const file = join(folder, `${name}.json`);
+  await alone(
+    join(folder, 'claims'),
+    name,
+    async () => {
+      if (await exists(file)) return;
+      const scores = await scoreBase(bundle, train, sampling, options);
+      await writeFileAtomic(file, [JSON.stringify(scores)]);
+    },
+    tell,
+  );
   const accumulator = new MomentAccumulator(bundle.checkpoint.config.text.hiddenSize);
   for (const { auxiliaryRows_KD } of train)
     if (auxiliaryRows_KD) await accumulator.add(auxiliaryRows_KD);

@@ -144,8 +144,10 @@ function sweepLabel({ job, basis }: JobResult): string {
   const { label } = VARIANTS[job.variant];
   const { teacherInputs, numLatents, latentPositions } = job.recipe;
   const [standard, k] = [TRAIN_DEFAULTS, `k = ${basis.k}`];
-  if (job.kind === 'main')
-    return `${label}: tau ${job.tau}, K = ${numLatents}, ${100 * job.explained} % (${k}), ${teacherInputs}`;
+  if (job.kind === 'main') {
+    const tau = VARIANTS[job.variant].assignment === 'capacity' ? `tau ${job.tau}, ` : '';
+    return `${label}: ${tau}K = ${numLatents}, ${100 * job.explained} % (${k}), ${teacherInputs}`;
+  }
   if (teacherInputs !== standard.teacherInputs) return `${label}, teacher inputs ${teacherInputs}`;
   if (numLatents !== standard.numLatents) return `${label}, K = ${numLatents}`;
   if (latentPositions !== standard.latentPositions) return `${label}, ${latentPositions} positions`;
@@ -153,6 +155,12 @@ function sweepLabel({ job, basis }: JobResult): string {
     return `${label}, ${100 * job.explained} % of the variance (${k})`;
   if (job.tau !== STUDY.tau) return `${label}, tau ${job.tau}`;
   return label;
+}
+
+/** Share of training examples with latent supervision; assignment matters where a variant uses it. */
+function latentShare({ job, latentShare: assigned }: JobResult): number {
+  const { assignment } = VARIANTS[job.variant];
+  return { none: 0, all: 1, capacity: assigned }[assignment];
 }
 
 /** Sweep points on validation, each group of points after the main job it is held against. */
@@ -175,7 +183,7 @@ function sweepRows(results: readonly JobResult[]): StudyRow[] {
       const oracle = armsOf(group, 'validation', 'oracle').map(({ arm }) => mean(verdicts(arm)));
       const plain = {
         ...row(name, sweepLabel(group[0] as JobResult), clean, { latent: true }),
-        latentShare: mean(group.map((r) => r.latentShare)),
+        latentShare: mean(group.map(latentShare)),
         ...(oracle.length > 0 ? { oracle: mean(oracle) } : {}),
       };
       return name === reference
@@ -193,8 +201,12 @@ function paired(first: Arms, second: Arms): number[][] {
   return first.flatMap(({ seed, arm }) => {
     const other = second.find((a) => a.seed === seed);
     if (!other) return [];
-    const subtracted = verdicts(other.arm);
-    return [verdicts(arm).map((value, i) => value - (subtracted[i] ?? 0))];
+    const [values, subtracted] = [verdicts(arm), verdicts(other.arm)];
+    if (values.length !== subtracted.length)
+      throw new RangeError(
+        `arms of seed ${seed} are about ${values.length} and ${subtracted.length} items`,
+      );
+    return [values.map((value, i) => value - (subtracted[i] ?? 0))];
   });
 }
 

@@ -1,5 +1,5 @@
 // Owns `gapvl capacity score`: finds out which examples the base answers already, and assigns them.
-import { DEFAULT_SAMPLES, SMALL_SCALE_TAU } from '../capacity/assignment.ts';
+import { DEFAULT_SAMPLES, PAPER_TAU, SMALL_SCALE_TAU } from '../capacity/assignment.ts';
 import { SPLITS } from '../data/example.ts';
 import {
   CAPACITY_MAX_TOKENS,
@@ -70,10 +70,14 @@ export const command = defineCommand({
       DEFAULT_SAMPLES,
     ),
     tau: option.withDefault(
-      option.decimal('--tau <x>', 'accuracy above which an example is text-only', {
-        min: 0,
-        max: 1,
-      }),
+      option.decimal(
+        '--tau <x>',
+        `accuracy above which an example is text-only (paper: ${PAPER_TAU})`,
+        {
+          min: 0,
+          max: 1,
+        },
+      ),
       SMALL_SCALE_TAU,
     ),
     temperature: option.withDefault(

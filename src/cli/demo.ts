@@ -76,7 +76,7 @@ interface Demo {
 }
 
 async function score({ size, recipe, paths, session, context }: Demo): Promise<string> {
-  const progress = context.progress('2/6 capacity: eight samples a question');
+  const progress = context.progress(`2/6 capacity: ${size.numSamples} samples a question`);
   const run = scoreCapacity({
     ...session,
     model: SHIPPED_BASE,
@@ -128,7 +128,7 @@ function trainControlBeside({ paths, recipe, context }: Demo): Beside {
     ...['--out', paths.caption, '--steps', String(recipe.steps), '--seed', String(recipe.seed)],
     ...['--threads', '1'],
   ];
-  return runBeside(argv, context.clock);
+  return runBeside(argv, context);
 }
 
 async function waitForControl(control: Beside, { context }: Demo): Promise<number> {
@@ -230,11 +230,18 @@ export const command = defineCommand({
     quick: option.flag('--quick', 'about a minute: shows that everything runs, learns little'),
     seed: option.seedOption(),
     // ours: at this size a second thread makes training 1.5 times as fast (docs/LOG.md), a third little.
-    threads: option.withDefault(option.threadsOption(), 2),
+    threads: option.withDefault(
+      option.positiveInteger('--threads <n>', 'threads inside one operation'),
+      2,
+    ),
   },
   examples: ['gapvl demo', 'gapvl demo --quick --out runs/quick'],
-  run: async (values, context) => {
+  run: async (values, around) => {
     const size = values.quick ? QUICK : FULL;
+    // When the control fails, nobody should wait for what is lost.
+    const failing = new AbortController();
+    const signal = AbortSignal.any([around.signal, failing.signal]);
+    const context: CommandContext = { ...around, signal };
     const demo: Demo = {
       size,
       recipe: { ...TRAIN_DEFAULTS, seed: values.seed, steps: size.steps },
@@ -256,17 +263,22 @@ export const command = defineCommand({
       progress.finish();
     });
     const control = trainControlBeside(demo);
+    control.finished.catch((reason: unknown) => {
+      failing.abort(reason);
+    });
     try {
       await stage('capacity', () => score(demo));
       await stage('basis', () => basis(demo));
       await stage('train GAP', () => trainGap(demo));
-      const seconds = await waitForControl(control, demo);
+      const seconds = await stage('wait for the control', () => waitForControl(control, demo));
       timings.push({ stage: 'train dense caption', seconds, isBeside: true });
     } finally {
       await control.stop();
     }
     await stage('decode and intervene', () => compare(demo));
+    const writing = context.progress('6/6 report');
     const data = await stage('report', () => report(demo, timings, values.quick));
+    writing.finish(demo.paths.report);
     const tables = [
       renderTextTable(accuracyTextTable(data.accuracyTable ?? [])),
       renderTextTable(interventionTextTable(data.interventionTable ?? [])),

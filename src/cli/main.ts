@@ -31,11 +31,11 @@ process.exitCode = await runCli(process.argv.slice(2), {
   columns: process.stderr.columns,
   clock: systemClock,
   onInterrupt: (listener) => {
-    process.on('SIGINT', listener);
-    process.on('SIGTERM', listener);
+    // Ctrl-C, a request to end, a terminal that was closed.
+    const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+    for (const signal of signals) process.on(signal, listener);
     return () => {
-      process.off('SIGINT', listener);
-      process.off('SIGTERM', listener);
+      for (const signal of signals) process.off(signal, listener);
     };
   },
   kill: () => process.exit(KILLED),

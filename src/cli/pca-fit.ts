@@ -97,7 +97,7 @@ export const command = defineCommand({
     threads: option.threadsOption(),
   },
   examples: [
-    'gapvl pca fit --model runs/base --data runs/data --out runs/basis.safetensors',
+    'gapvl pca fit --model runs/base --data runs/data --explained 0.99 --out runs/basis.safetensors',
     'gapvl pca fit --model runs/base --data runs/data --out runs/basis-11.safetensors --components 11',
   ],
   run: async (values, context) => {

@@ -27,6 +27,9 @@ export interface Terminal {
   readonly showStack: boolean;
 }
 
+/** Two interrupts within this time are one; ours: nobody presses that fast. */
+const SAME_INTERRUPT_MS = 100;
+
 function version(): string {
   const file = new URL('../../package.json', import.meta.url);
   const { version: found } = JSON.parse(readFileSync(file, 'utf8')) as { version: string };
@@ -140,11 +143,14 @@ export async function runCli(
   const interrupt = new AbortController();
   let exitCode = 0;
   let helpText = '';
+  let firstMs = 0;
   const stopListening = terminal.onInterrupt(() => {
     if (interrupt.signal.aborted) {
-      terminal.kill();
+      // npm hands on the Ctrl-C that the terminal sent to both: that is one, not two.
+      if (terminal.clock.now() - firstMs > SAME_INTERRUPT_MS) terminal.kill();
       return;
     }
+    firstMs = terminal.clock.now();
     terminal.err('\nstopping as soon as what is done is safe; Ctrl-C again stops at once\n');
     interrupt.abort(interruption(commandLine));
   });

@@ -21,7 +21,7 @@ import { TASK_NAMES, type TaskName } from './tasks/index.ts';
 export const PLAN_FILE = 'dataset.json';
 
 // Raised when the same plan gives other examples than before.
-const GENERATOR_VERSION = 1;
+const GENERATOR_VERSION = 2;
 const BATCH_SIZE = 64;
 const NEWLINE = 10;
 

@@ -1,4 +1,4 @@
-// Owns the 5x7 bitmap font; raster.ts draws with it, the zoom task and the sample sheet use it.
+// Owns the 5x7 bitmap font; raster.ts draws text with it for the sample sheet.
 
 /** Width of every glyph in font pixels. */
 export const GLYPH_WIDTH = 5;

@@ -9,7 +9,7 @@ import type { Watch } from './pacer.ts';
 export const DEFAULT_EXPLAINED = 0.95;
 /**
  * Share for the embedded model. ours, chosen on validation (docs/LOG.md): its pictures are so plain
- * that 95 % is 6 of 128 directions, in which even the auxiliary picture itself cannot be read.
+ * that 95 % is 6 of 128 directions, in which the rungs of a ladder cannot be counted any more.
  */
 export const SMALL_SCALE_EXPLAINED = 0.99;
 /**

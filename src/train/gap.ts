@@ -27,7 +27,7 @@ import type { StepRecord } from './loop.ts';
 import { encodeObjective } from './objective.ts';
 import { Trainer } from './trainer.ts';
 
-/** Steps between saved states; ours: at most half a minute is lost. */
+/** Steps between saved states; ours: at the embedded size at most a minute is lost. */
 const SAVE_EVERY = 250;
 
 /** What a variant is trained from. */

@@ -1,12 +1,14 @@
 // Tests running a command beside another with real processes: its end, its complaint, its being stopped.
-import { access, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runBeside } from '../../../src/cli/beside.ts';
 import type { Beside } from '../../../src/cli/beside.ts';
 import { systemClock } from '../../../src/cli/clock.ts';
-import { RuntimeError } from '../../../src/errors.ts';
+import { describeFailure } from '../../../src/cli/failure.ts';
+import { DataError, RuntimeError } from '../../../src/errors.ts';
 
 let folder = '';
 beforeAll(async () => {
@@ -15,10 +17,14 @@ beforeAll(async () => {
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 /** Starts a script of this text. */
-async function start(name: string, text: string): Promise<Beside> {
+async function start(
+  name: string,
+  text: string,
+  signal = new AbortController().signal,
+): Promise<Beside> {
   const program = join(folder, `${name}.mjs`);
   await writeFile(program, text);
-  return runBeside(['train', '--steps', '3'], systemClock, program);
+  return runBeside(['train', '--steps', '3'], { clock: systemClock, signal, program });
 }
 
 async function exists(path: string): Promise<boolean> {
@@ -36,14 +42,23 @@ describe('a command beside another', () => {
     expect(seconds).toBeLessThan(60);
   });
 
-  it('hands its complaint on', async () => {
-    const error = { name: 'DataError', what: 'the dataset is empty', fix: 'generate one' };
-    const text = `console.log(${JSON.stringify(JSON.stringify(error))}); process.exitCode = 3;`;
+  it('hands its complaint on, with what to do about it', async () => {
+    const { json } = describeFailure(
+      new DataError({ what: 'the dataset is empty', got: 'no lines', fix: 'generate one' }),
+    );
+    const text = `console.log(${JSON.stringify(JSON.stringify(json))}); process.exitCode = 3;`;
     const { finished } = await start('bad', text);
     const failure = await finished.catch((reason: unknown) => reason);
     expect(failure).toBeInstanceOf(RuntimeError);
-    expect((failure as RuntimeError).message).toContain('the dataset is empty');
-    expect((failure as RuntimeError).message).toContain('generate one');
+    expect((failure as RuntimeError).parts).toMatchObject({
+      got: 'the dataset is empty; got no lines',
+      fix: 'generate one',
+    });
+  });
+
+  it('shows what it wrote when it died without a word of its own', async () => {
+    const { finished } = await start('dead', `throw new Error('torn')`);
+    await expect(finished).rejects.toThrow(/torn/u);
   });
 
   it('is asked once to save and is waited for', async () => {
@@ -57,11 +72,26 @@ describe('a command beside another', () => {
       setInterval(() => undefined, 1000);
       appendFileSync(${JSON.stringify(ready)}, '');`;
     const beside = await start('long', text);
-    while (!(await exists(ready))) await new Promise((resolve) => setTimeout(resolve, 20));
+    while (!(await exists(ready))) await setTimeout(20);
     await beside.stop();
-    expect(await exists(saved)).toBe(true);
+    expect(await readFile(saved, 'utf8')).toBe('once');
     // It has ended, so stopping it again changes nothing.
     await beside.stop();
+    expect(await readFile(saved, 'utf8')).toBe('once');
     await expect(beside.finished).rejects.toThrow(RuntimeError);
+  });
+
+  it('saves when the command beside is interrupted, which is then the reason', async () => {
+    const ready = join(folder, 'ready to abort');
+    const text = `
+      import { writeFileSync } from 'node:fs';
+      process.on('SIGINT', () => process.exit(1));
+      setInterval(() => undefined, 1000);
+      writeFileSync(${JSON.stringify(ready)}, '');`;
+    const interrupt = new AbortController();
+    const { finished } = await start('aborted', text, interrupt.signal);
+    while (!(await exists(ready))) await setTimeout(20);
+    interrupt.abort(new Error('Ctrl-C'));
+    await expect(finished).rejects.toThrow('Ctrl-C');
   });
 });

@@ -1,4 +1,4 @@
-// Owns reading generated pictures back from their pixels alone, without the samplers' code;
+// Owns reading generated pictures back from their pixels; of the samplers' code only the letters' shapes;
 // the task tests call it.
 
 import { hasInk, TILE_LETTERS } from '../../../src/data/tasks/zoom.ts';

@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { alone, claimed } from '../../../recipes/study/claim.ts';
 
@@ -42,10 +43,14 @@ describe('a claim', () => {
       await new Promise<void>((resolve) => (release = resolve));
       order.push('first');
     });
-    while (!release) await new Promise((resolve) => setTimeout(resolve, 5));
-    const second = alone(folder, 'base', () => Promise.resolve(order.push('second')));
+    while (!release) await setTimeout(5);
+    const told: string[] = [];
+    const work = (): Promise<number> => Promise.resolve(order.push('second'));
+    const second = alone(folder, 'base', work, (text) => told.push(text));
+    while (told.length === 0) await setTimeout(5);
     release();
     await Promise.all([first, second]);
     expect(order).toEqual(['first', 'second']);
+    expect(told.join('')).toContain('waiting for base');
   });
 });

@@ -84,6 +84,7 @@ describe('the summary', () => {
     const tables = readmeTables(STUDY_OF_FOUR);
     expect(tables).toContain(`4 of ${studyJobs().length} trainings done`);
     expect(tables).toMatch(/\| GAP, tau 0 \| 1 \| 100\.0 \|.*\| 50\.0 \(/u);
-    expect(tables).toMatch(/latents help: clean above zero-latent \| 50\.0 \|/u);
+    expect(tables).toMatch(/latents help: clean above zero-latent \| 50\.0 \|.*\| shown \|/u);
+    expect(tables).toMatch(/GAP above dense caption \| 25\.0 \|.*\| open \|/u);
   });
 });
