@@ -98,11 +98,28 @@ function sweeps(study: Study): string {
   );
 }
 
+/** What the study says, in two sentences. */
+function verdict(study: Study): string {
+  const of = (rows: readonly StudyRow[], name: string): string => {
+    const row = rows.find((r) => r.name === name);
+    return row ? `${percent(row.accuracy.mean)} %` : 'not measured';
+  };
+  const [gap, variants] = [study.interventions, study.variants];
+  return [
+    `GAP answers ${of(gap, 'clean')} of the test questions with its own latents, ${of(gap, 'zero-latent')} with`,
+    `the span suppressed, ${of(gap, 'other')} with another example's latents and ${of(gap, 'oracle')} with the`,
+    "auxiliary picture's own embeddings in their place. Text alone (dense caption SFT on the same data)",
+    `answers ${of(variants, 'dense-caption')}, latents on every example (LH+PCA) ${of(variants, 'lh-pca')}, the base`,
+    `${of(variants, 'base')}.`,
+  ].join('\n');
+}
+
 /** The generated part of README.md. */
 export function readmeTables(study: Study): string {
-  const seedsDone = Math.max(0, ...study.variants.map((row) => row.numSeeds));
+  const numBases = Math.max(0, ...study.variants.map((row) => row.numSeeds));
   return [
-    `${study.numJobs} of ${study.numPlanned} trainings done, up to ${seedsDone} base checkpoints. Test draw: 1,000 questions never used for a choice.`,
+    verdict(study),
+    `${study.numJobs} of ${study.numPlanned} trainings done, on up to ${numBases} base checkpoints; 1,000 test questions a base, never used for a choice.`,
     variants(study),
     byTask(study),
     interventions(study),
