@@ -23,7 +23,7 @@ import { Decoder } from '../../src/generate/decoder.ts';
 import { outputHead } from '../../src/latent/model.ts';
 import { MomentAccumulator } from '../../src/latent/moments.ts';
 import type { Moments } from '../../src/latent/moments.ts';
-import { readModelBundle } from '../../src/model/bundle.ts';
+import { readModelBundle } from '../../src/store/model-folder.ts';
 import type { ModelBundle } from '../../src/model/bundle.ts';
 import { PictureEncoder } from '../../src/model/picture-encoder.ts';
 import { pretrain } from '../../src/train/pretrain.ts';

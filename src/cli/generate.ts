@@ -7,7 +7,7 @@ import { interventionOf, writesLatents } from '../evaluate/interventions.ts';
 import { askModel } from '../generate/ask.ts';
 import type { Answer, AnswerPiece, AskOptions, SpanSummary } from '../generate/ask.ts';
 import { DEFAULT_EMA_DECAY } from '../latent/feedback.ts';
-import { readGapModel } from '../latent/model.ts';
+import { readGapModel } from '../store/latent-head.ts';
 import type { GapModel } from '../latent/model.ts';
 import { decodePicture } from '../processor/picture.ts';
 import { expectFinished } from '../context/run-folder.ts';

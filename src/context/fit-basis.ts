@@ -17,7 +17,7 @@ import { openGram } from '../latent/gram.ts';
 import { MomentAccumulator, type Moments } from '../latent/moments.ts';
 import { fitPca } from '../latent/pca.ts';
 import type { BasisKind, BasisSize, PcaBasis } from '../latent/pca.ts';
-import { readModelBundle } from '../model/bundle.ts';
+import { readModelBundle } from '../store/model-folder.ts';
 import type { ModelBundle } from '../model/bundle.ts';
 import { PictureEncoder } from '../model/picture-encoder.ts';
 import { decodePicture } from '../processor/picture.ts';

@@ -10,8 +10,8 @@ import { systemCode } from '../engine/atomic-file.ts';
 import { openModelFolder, openSafetensors } from '../engine/safetensors.ts';
 import type { TensorReader } from '../engine/safetensors.ts';
 import { DataError } from '../errors.ts';
-import { HEAD_FILE } from '../latent/model.ts';
-import { readCheckpointJson } from '../model/checkpoint.ts';
+import { HEAD_FILE } from '../store/latent-head.ts';
+import { readCheckpointJson } from '../store/checkpoint.ts';
 
 /** Names, types, dims and bytes of all tensors; one is in memory at a time. */
 async function hashTensors(hash: Hash, reader: TensorReader): Promise<void> {

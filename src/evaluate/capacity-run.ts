@@ -15,7 +15,7 @@ import type { SessionOptions } from '../engine/session.ts';
 import { ConfigError, DataError } from '../errors.ts';
 import { Decoder } from '../generate/decoder.ts';
 import { generateBatch } from '../generate/generate.ts';
-import { readGapModel } from '../latent/model.ts';
+import { readGapModel } from '../store/latent-head.ts';
 import { PictureEncoder } from '../model/picture-encoder.ts';
 import { Rng } from '../rng.ts';
 import { expectFinished } from '../context/run-folder.ts';

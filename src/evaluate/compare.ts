@@ -10,7 +10,7 @@ import { writeFileAtomic } from '../engine/atomic-file.ts';
 import type { SessionOptions } from '../engine/session.ts';
 import { ConfigError } from '../errors.ts';
 import { Decoder } from '../generate/decoder.ts';
-import { readGapModel } from '../latent/model.ts';
+import { readGapModel } from '../store/latent-head.ts';
 import type { GapModel } from '../latent/model.ts';
 import { VARIANTS } from '../latent/variants.ts';
 import { PictureEncoder } from '../model/picture-encoder.ts';

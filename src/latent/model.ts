@@ -1,23 +1,13 @@
-// Owns a model with its latent head: what is saved beside a checkpoint and what decoding needs.
-import { access } from 'node:fs/promises';
-import { join } from 'node:path';
-import { CheckpointError } from '../errors.ts';
-import { readSafetensors, writeSafetensors } from '../engine/safetensors.ts';
+// Owns a model with its latent head: what decoding and training need; store/ reads and writes it.
 import type { Tensor } from '../engine/tensor.ts';
 import { tensor } from '../engine/tensor.ts';
-import { readModelBundle } from '../model/bundle.ts';
 import type { ModelBundle } from '../model/bundle.ts';
-import { Weights, fillWeights } from '../model/weights.ts';
+import { Weights } from '../model/weights.ts';
 import type { LatentPositions } from '../processor/positions.ts';
-import { decodeBasis, encodeBasis, expectBasisWidth } from './basis-file.ts';
-import { BASIS_INPUTS, headSpecs } from './head.ts';
+import { BASIS_INPUTS } from './head.ts';
 import type { HeadSpec } from './head.ts';
 import type { PcaBasis } from './pca.ts';
-import { VARIANTS } from './variants.ts';
 import type { TeacherInputs, VariantName } from './variants.ts';
-
-/** File of the latent head beside a checkpoint. */
-export const HEAD_FILE = 'latent_head.safetensors';
 
 /** What a checkpoint's latents are, as stored beside it. */
 export interface LatentSettings {
@@ -65,108 +55,4 @@ export function makeHead(spec: HeadSpec, weights: Weights, basis?: PcaBasis): La
 /** The head of a model without one: the state as it is. */
 export function outputHead(): LatentHead {
   return { spec: { kind: 'output' }, weights: new Weights([]), fixed: new Map() };
-}
-
-/** Most latents of a span that a file may ask for; ours: the paper studies 144 at most. */
-const MAX_LATENTS = 4096;
-
-function parseJson(text: string | undefined): unknown {
-  try {
-    return JSON.parse(text ?? 'null');
-  } catch {
-    return null;
-  }
-}
-
-function parseSettings(text: string | undefined, place: string): LatentSettings {
-  const parsed = parseJson(text) as Partial<LatentSettings> | null;
-  const { variant, numLatents, positions, head } = parsed ?? {};
-  const known = variant !== undefined && Object.hasOwn(VARIANTS, variant);
-  const isWhole =
-    known &&
-    typeof numLatents === 'number' &&
-    numLatents >= 1 &&
-    numLatents <= MAX_LATENTS &&
-    Number.isInteger(Math.sqrt(numLatents)) &&
-    (positions?.kind === 'sequential' || positions?.kind === 'grid') &&
-    head?.kind === VARIANTS[variant].head;
-  if (isWhole) return parsed as LatentSettings;
-  throw new CheckpointError({
-    what: `${place} does not say how its latents are written`,
-    got: text?.slice(0, 400) ?? 'no settings',
-    expected: `a known variant with its head, positions, and K a square up to ${MAX_LATENTS}`,
-    fix: 'train again, or remove the file to use the model without latents',
-  });
-}
-
-/** Makes sure that head, basis and decoder are of one size and that a PCA head has its basis. */
-function expectFit(
-  { head }: LatentSettings,
-  basis: PcaBasis | undefined,
-  hiddenSize: number,
-  place: string,
-): void {
-  if (basis) expectBasisWidth(basis, hiddenSize, place);
-  const width = head.kind === 'output' ? hiddenSize : head.hiddenSize;
-  const numComponents = head.kind === 'pca' ? head.numComponents : undefined;
-  if (width === hiddenSize && numComponents === (head.kind === 'pca' ? basis?.k : undefined)) {
-    return;
-  }
-  throw new CheckpointError({
-    what: `${place} does not fit the model it stands beside`,
-    got: `a ${head.kind} head of width ${width}, ${basis ? `a basis of ${basis.k} components` : 'no basis'}`,
-    expected: `width ${hiddenSize}${numComponents === undefined ? '' : `, a basis of ${numComponents} components`}`,
-    fix: 'train again, or get both files from the same run',
-  });
-}
-
-/** Reads a model folder with its latent head, if it has one. */
-export async function readGapModel(folder: string): Promise<GapModel> {
-  const bundle = await readModelBundle(folder);
-  const place = join(folder, HEAD_FILE);
-  const present = await access(place).then(
-    () => true,
-    () => false,
-  );
-  if (!present) return { bundle, head: outputHead() };
-  const file = await readSafetensors(place);
-  const settings = parseSettings(file.metadata.get('settings'), place);
-  const specs = headSpecs(settings.head);
-  const weights = fillWeights(specs, file.tensors, place);
-  const { hiddenSize } = bundle.checkpoint.config.text;
-  if (!file.metadata.has('basis')) {
-    expectFit(settings, undefined, hiddenSize, place);
-    return { bundle, head: makeHead(settings.head, weights), settings };
-  }
-  const { basis } = decodeBasis(
-    {
-      tensors: new Map([...file.tensors].filter(([name]) => name.startsWith('latent_basis.'))),
-      metadata: file.metadata,
-    },
-    place,
-  );
-  expectFit(settings, basis, hiddenSize, place);
-  return { bundle, head: makeHead(settings.head, weights, basis), settings };
-}
-
-/** Writes the head file beside a checkpoint. */
-export async function writeLatentHead(
-  folder: string,
-  head: LatentHead,
-  settings: LatentSettings,
-  provenance: ReadonlyMap<string, string>,
-): Promise<void> {
-  const stored = head.basis
-    ? encodeBasis(head.basis, new Map())
-    : { tensors: new Map<string, Tensor>(), metadata: new Map<string, string>() };
-  await writeSafetensors(
-    join(folder, HEAD_FILE),
-    new Map<string, Tensor>([...head.weights.byName, ...stored.tensors]),
-    new Map([
-      ...stored.metadata,
-      ...provenance,
-      ['settings', JSON.stringify(settings)],
-      ...(head.basis ? [['basis', head.basis.kind] as const] : []),
-    ]),
-  );
 }

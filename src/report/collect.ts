@@ -9,7 +9,7 @@ import { SUMMARY_FILE } from '../evaluate/compare.ts';
 import type { Comparison, ModelComparison } from '../evaluate/compare.ts';
 import type { InterventionName } from '../evaluate/interventions.ts';
 import type { Prediction as StoredPrediction } from '../evaluate/evaluate.ts';
-import { readGapModel } from '../latent/model.ts';
+import { readGapModel } from '../store/latent-head.ts';
 import type { GapModel } from '../latent/model.ts';
 import { relativeError } from '../latent/pca.ts';
 import { RECORDS_FILE } from '../train/record-file.ts';

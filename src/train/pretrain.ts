@@ -9,17 +9,12 @@ import { sampleExamples } from '../data/splits.ts';
 import type { GeneratedExample } from '../data/splits.ts';
 import { VOCABULARY } from '../data/vocabulary.ts';
 import type { SessionOptions } from '../engine/session.ts';
-import { writeCheckpoint } from '../model/checkpoint.ts';
+import { writeCheckpoint } from '../store/checkpoint.ts';
 import type { JsonObject } from '../model/config.ts';
 import { parseModelConfig } from '../model/config.ts';
 import { pictureLayout, visionFeeds } from '../model/feeds.ts';
-import {
-  positionConfig,
-  promptIds,
-  readModelBundle,
-  responseIds,
-  writeCompanions,
-} from '../model/bundle.ts';
+import { positionConfig, promptIds, responseIds } from '../model/bundle.ts';
+import { readModelBundle, writeCompanions } from '../store/model-folder.ts';
 import type { ModelBundle } from '../model/bundle.ts';
 import { modelSpecs } from '../model/parameters.ts';
 import { tinyConfigJson } from '../model/tiny.ts';

@@ -12,7 +12,7 @@ import type { Comparison } from '../../../src/evaluate/compare.ts';
 import type { Prediction } from '../../../src/evaluate/evaluate.ts';
 import type { Answer } from '../../../src/generate/ask.ts';
 import { norm } from '../../../src/latent/feedback.ts';
-import { readGapModel } from '../../../src/latent/model.ts';
+import { readGapModel } from '../../../src/store/latent-head.ts';
 import { projectOntoPlane } from '../../../src/latent/pca.ts';
 import { PictureEncoder } from '../../../src/model/picture-encoder.ts';
 import { decodePicture } from '../../../src/processor/picture.ts';

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { prepareExamples } from '../../../src/context/prepared.ts';
 import { DataError } from '../../../src/errors.ts';
-import { readModelBundle } from '../../../src/model/bundle.ts';
+import { readModelBundle } from '../../../src/store/model-folder.ts';
 import { PictureEncoder } from '../../../src/model/picture-encoder.ts';
 import { SESSION, SHIPPED_BASE } from '../../helpers/small-way.ts';
 

@@ -14,7 +14,7 @@ import type { CapacityOptions, CapacitySummary } from '../../../src/evaluate/cap
 import { Decoder } from '../../../src/generate/decoder.ts';
 import type { PromptRow } from '../../../src/generate/decoder.ts';
 import { generateBatch } from '../../../src/generate/generate.ts';
-import { readGapModel } from '../../../src/latent/model.ts';
+import { readGapModel } from '../../../src/store/latent-head.ts';
 import { positionConfig } from '../../../src/model/bundle.ts';
 import { PictureEncoder } from '../../../src/model/picture-encoder.ts';
 import { mropePositions } from '../../../src/processor/positions.ts';

@@ -14,7 +14,7 @@ import { evaluateExamples, otherLatents } from '../../../src/evaluate/evaluate.t
 import type { EvaluatedExample, Prediction } from '../../../src/evaluate/evaluate.ts';
 import { INTERVENTION_NAMES, interventionOf } from '../../../src/evaluate/interventions.ts';
 import { Decoder } from '../../../src/generate/decoder.ts';
-import { readGapModel } from '../../../src/latent/model.ts';
+import { readGapModel } from '../../../src/store/latent-head.ts';
 import { projectOntoPlane } from '../../../src/latent/pca.ts';
 import { PictureEncoder } from '../../../src/model/picture-encoder.ts';
 import { LATENTS, SESSION, SETUP_LIMIT_MS, makeSmallWay } from '../../helpers/small-way.ts';

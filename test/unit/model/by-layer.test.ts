@@ -12,7 +12,7 @@ import { countLiveSessions } from '../../../src/engine/session.ts';
 import type { Tensor } from '../../../src/engine/tensor.ts';
 import { runByLayer } from '../../../src/model/by-layer.ts';
 import type { ByLayerOptions } from '../../../src/model/by-layer.ts';
-import { writeCheckpoint } from '../../../src/model/checkpoint.ts';
+import { writeCheckpoint } from '../../../src/store/checkpoint.ts';
 import { parseModelConfig } from '../../../src/model/config.ts';
 import type { ModelConfig } from '../../../src/model/config.ts';
 import { compileForward } from '../../../src/model/forward.ts';

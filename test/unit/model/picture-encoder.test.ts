@@ -5,14 +5,13 @@ import { describe, expect, it } from 'vitest';
 import type { Raster } from '../../../src/data/raster.ts';
 import { countLiveSessions } from '../../../src/engine/session.ts';
 import { tensor } from '../../../src/engine/tensor.ts';
+import { promptIds, responseIds } from '../../../src/model/bundle.ts';
 import {
-  promptIds,
   readModelBundle,
-  responseIds,
   writeCompanions,
   writeTrainedModel,
-} from '../../../src/model/bundle.ts';
-import { writeCheckpoint } from '../../../src/model/checkpoint.ts';
+} from '../../../src/store/model-folder.ts';
+import { writeCheckpoint } from '../../../src/store/checkpoint.ts';
 import { int64Tensor } from '../../../src/model/feeds.ts';
 import { compileForward } from '../../../src/model/forward.ts';
 import { PictureEncoder } from '../../../src/model/picture-encoder.ts';

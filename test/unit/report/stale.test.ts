@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { DataError } from '../../../src/errors.ts';
 import { compareModels } from '../../../src/evaluate/compare.ts';
-import { HEAD_FILE } from '../../../src/latent/model.ts';
+import { HEAD_FILE } from '../../../src/store/latent-head.ts';
 import { readSafetensors, writeSafetensors } from '../../../src/engine/safetensors.ts';
 import { collectReport } from '../../../src/report/collect.ts';
 import type { ReportData } from '../../../src/report/types.ts';

@@ -6,7 +6,7 @@ import { PRETRAIN_DEFAULTS } from '../../../src/config.ts';
 import type { PretrainRecipe } from '../../../src/config.ts';
 import { sampleExamples } from '../../../src/data/splits.ts';
 import { countLiveSessions } from '../../../src/engine/session.ts';
-import { readModelBundle } from '../../../src/model/bundle.ts';
+import { readModelBundle } from '../../../src/store/model-folder.ts';
 import { IGNORED_LABEL } from '../../../src/processor/sequence.ts';
 import type { StepRecord } from '../../../src/train/loop.ts';
 import {

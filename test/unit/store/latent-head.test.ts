@@ -7,7 +7,8 @@ import { readSafetensors, writeSafetensors } from '../../../src/engine/safetenso
 import { CheckpointError } from '../../../src/errors.ts';
 import { headSpecs } from '../../../src/latent/head.ts';
 import type { HeadSpec } from '../../../src/latent/head.ts';
-import { HEAD_FILE, makeHead, readGapModel, writeLatentHead } from '../../../src/latent/model.ts';
+import { HEAD_FILE, readGapModel, writeLatentHead } from '../../../src/store/latent-head.ts';
+import { makeHead } from '../../../src/latent/model.ts';
 import type { LatentSettings } from '../../../src/latent/model.ts';
 import type { PcaBasis } from '../../../src/latent/pca.ts';
 import { Weights } from '../../../src/model/weights.ts';

@@ -1,12 +1,13 @@
 // Tests reading checkpoints: names of every vintage, storage types, what is wrong with a broken one.
-import { rm, writeFile } from 'node:fs/promises';
+import { rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { CheckpointError } from '../../../src/errors.ts';
 import { writeSafetensors } from '../../../src/engine/safetensors.ts';
 import { cast, tensor } from '../../../src/engine/tensor.ts';
 import type { Tensor } from '../../../src/engine/tensor.ts';
-import { canonicalName, readCheckpoint, writeCheckpoint } from '../../../src/model/checkpoint.ts';
+import { canonicalName } from '../../../src/model/checkpoint.ts';
+import { readCheckpoint, writeCheckpoint } from '../../../src/store/checkpoint.ts';
 import { parseModelConfig } from '../../../src/model/config.ts';
 import { modelSpecs } from '../../../src/model/parameters.ts';
 import type { Weights } from '../../../src/model/weights.ts';
@@ -97,6 +98,14 @@ describe('reading a checkpoint', () => {
       await writeCheckpoint(folder, JSON_CONFIG, makeWeights());
       await rm(join(folder, 'model.safetensors'));
       await expect(readCheckpoint(folder)).rejects.toThrow(/No weights in/);
+    });
+  });
+
+  it('looks at the size of a JSON file before it reads it', async () => {
+    await inTemporaryFolder(async (folder) => {
+      await writeFile(join(folder, 'config.json'), '{}');
+      await truncate(join(folder, 'config.json'), 2 ** 33);
+      await expect(readCheckpoint(folder)).rejects.toThrow(/too large[^]*8589934592 bytes/);
     });
   });
 
