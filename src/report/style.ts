@@ -27,7 +27,7 @@ body {
   font: 1.0625rem/1.6 Charter, "Bitstream Charter", "Iowan Old Style", Cambria, "Noto Serif", "DejaVu Serif", Georgia, serif;
   font-variant-numeric: oldstyle-nums; text-rendering: optimizeLegibility;
 }
-header, main { max-width: 66rem; margin: 0 auto; padding: 0 1.5rem; }
+header, main { max-width: 70rem; margin: 0 auto; padding: 0 1.5rem; }
 header { padding-top: 4.5rem; }
 main { padding-bottom: 3rem; }
 h1 { font-size: 2.1rem; line-height: 1.2; font-weight: 600; margin: 0; letter-spacing: -0.01em; }
@@ -48,7 +48,7 @@ p { margin: 0.4rem 0 0.9rem; max-width: 40rem; overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; margin: 1rem 0; }
 .scroll:focus-visible { outline: 2px solid var(--c1); outline-offset: 4px; }
 table { border-collapse: collapse; font-size: 0.9375rem; line-height: 1.35; }
-th, td { padding: 0.45rem 0.75rem; text-align: right; white-space: nowrap; }
+th, td { padding: 0.45rem 0.6rem; text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; }
 thead th { font-weight: 400; font-size: 0.8125rem; color: var(--soft); vertical-align: bottom; }
 thead tr:last-child th { border-bottom: 1px solid var(--ink); }
