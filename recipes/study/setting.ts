@@ -24,6 +24,7 @@ import { outputHead } from '../../src/latent/model.ts';
 import { MomentAccumulator } from '../../src/latent/moments.ts';
 import type { Moments } from '../../src/latent/moments.ts';
 import { readModelBundle } from '../../src/store/model-folder.ts';
+import type { Weights } from '../../src/model/weights.ts';
 import type { ModelBundle } from '../../src/model/bundle.ts';
 import { PictureEncoder } from '../../src/model/picture-encoder.ts';
 import { pretrain } from '../../src/train/pretrain.ts';
@@ -130,7 +131,7 @@ async function scoreBase(
 
 /** What the jobs of one seed and one latent budget start from. */
 export interface Setting {
-  readonly bundle: ModelBundle;
+  readonly bundle: ModelBundle<Weights>;
   readonly train: readonly PreparedExample[];
   readonly validation: readonly PreparedExample[];
   readonly test: readonly PreparedExample[];

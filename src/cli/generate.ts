@@ -7,7 +7,7 @@ import { interventionOf, writesLatents } from '../evaluate/interventions.ts';
 import { askModel } from '../generate/ask.ts';
 import type { Answer, AnswerPiece, AskOptions, SpanSummary } from '../generate/ask.ts';
 import { DEFAULT_EMA_DECAY } from '../latent/feedback.ts';
-import { readGapModel } from '../store/latent-head.ts';
+import { openGapModel } from '../store/latent-head.ts';
 import type { GapModel } from '../latent/model.ts';
 import { decodePicture } from '../processor/picture.ts';
 import { expectFinished } from '../context/run-folder.ts';
@@ -121,7 +121,7 @@ export const command = defineCommand({
     const picture = await readRaster(image);
     const auxiliaryPicture = auxiliary === undefined ? undefined : await readRaster(auxiliary);
     await expectFinished(folder);
-    const model = await readGapModel(folder);
+    const model = await openGapModel(folder);
     checkUse(model, folder, [
       ...(intervention === 'clean' ? [] : [`--intervention ${intervention}`]),
       ...(calibration === 'none' ? [] : [`--calibration ${calibration}`]),

@@ -17,7 +17,7 @@ import { openGram } from '../latent/gram.ts';
 import { MomentAccumulator, type Moments } from '../latent/moments.ts';
 import { fitPca } from '../latent/pca.ts';
 import type { BasisKind, BasisSize, PcaBasis } from '../latent/pca.ts';
-import { readModelBundle } from '../store/model-folder.ts';
+import { openModelBundle } from '../store/model-folder.ts';
 import type { ModelBundle } from '../model/bundle.ts';
 import { PictureEncoder } from '../model/picture-encoder.ts';
 import { decodePicture } from '../processor/picture.ts';
@@ -151,7 +151,7 @@ export async function fitBasis(options: FitBasisOptions): Promise<PcaBasis> {
     ['versions', JSON.stringify(await versions())],
   ]);
   await makeFolderOf(options.out);
-  const bundle = await readModelBundle(options.model);
+  const bundle = await openModelBundle(options.model);
   const partial = { path: `${options.out}.partial`, metadata: source };
   const moments = await accumulate(bundle, options, partial);
   const fitted = await fitPca(moments, options.size, {

@@ -4,11 +4,15 @@ import { create } from '@bufbuild/protobuf';
 import { ShapeError } from '../errors.ts';
 import { SymbolicDim } from './dims.ts';
 import type { Dim, Shape } from './dims.ts';
+import { fileOf, isStored } from './stored.ts';
+import type { Constant, StoredTensor } from './stored.ts';
 import type { DType, Tensor } from './tensor.ts';
 import {
   AttributeProto_AttributeType,
   AttributeProtoSchema,
   NodeProtoSchema,
+  StringStringEntryProtoSchema,
+  TensorProto_DataLocation,
   TensorProto_DataType,
   TensorProtoSchema,
 } from './onnx-pb/onnx_pb.js';
@@ -18,7 +22,7 @@ import type { AttributeProto, NodeProto, TensorProto } from './onnx-pb/onnx_pb.j
 export const CONTRIB_DOMAIN = 'com.microsoft';
 
 /** The types a value in a graph can have; bf16 is a storage type and never computed in. */
-export type GraphDType = Extract<DType, 'f32' | 'f64' | 'f16' | 'i64' | 'i32' | 'bool'>;
+export type GraphDType = Extract<DType, 'f32' | 'f64' | 'f16' | 'i64' | 'i32' | 'u8' | 'bool'>;
 
 /** Where a symbol's value can be read at run time: an input's axis, which is `factor` times it. */
 export interface SymbolSource {
@@ -31,12 +35,14 @@ export interface SymbolSource {
 export type SymbolSources = ReadonlyMap<string, SymbolSource>;
 
 /** ONNX element type codes. */
-export const ONNX_TYPES: Record<GraphDType, TensorProto_DataType> = {
+export const ONNX_TYPES: Record<DType, TensorProto_DataType> = {
   f32: TensorProto_DataType.FLOAT,
   f64: TensorProto_DataType.DOUBLE,
   f16: TensorProto_DataType.FLOAT16,
+  bf16: TensorProto_DataType.BFLOAT16,
   i64: TensorProto_DataType.INT64,
   i32: TensorProto_DataType.INT32,
+  u8: TensorProto_DataType.UINT8,
   bool: TensorProto_DataType.BOOL,
 };
 
@@ -84,11 +90,28 @@ function rawBytes(tensor: Tensor): Uint8Array {
   return new Uint8Array(tensor.data.buffer, tensor.data.byteOffset, tensor.data.byteLength);
 }
 
+/** Where a stored constant lies, as ONNX writes it. */
+function placeOf(stored: StoredTensor): Pick<TensorProto, 'dataLocation' | 'externalData'> {
+  const entries = {
+    location: fileOf(stored),
+    offset: String(stored.begin),
+    length: String(stored.end - stored.begin),
+  };
+  return {
+    dataLocation: TensorProto_DataLocation.EXTERNAL,
+    externalData: Object.entries(entries).map(([key, value]) =>
+      create(StringStringEntryProtoSchema, { key, value }),
+    ),
+  };
+}
+
 /** Collects ONNX nodes while a graph is encoded; operations see it in their `emit`. */
 export class Emitter {
   readonly nodes: NodeProto[] = [];
   readonly initializers: TensorProto[] = [];
   private readonly symbols: SymbolSources;
+  /** The type a constant is stored in, where the graph computes in another one. */
+  readonly storageTypes = new Map<string, DType>();
   private readonly cache = new Map<string, string>();
   private readonly results = new Map<string, readonly string[]>();
   private counter = 0;
@@ -138,23 +161,38 @@ export class Emitter {
     return this.nodeWithOutputs(opType, inputs, options)[0] as string;
   }
 
+  /** Stores a constant under a name, or the place where it lies. */
+  constant(constant: Constant, name: string): void {
+    this.initializers.push(
+      create(TensorProtoSchema, {
+        name,
+        dims: constant.dims.map((d) => BigInt(d)),
+        dataType: ONNX_TYPES[constant.dtype],
+        ...(isStored(constant) ? placeOf(constant) : { rawData: rawBytes(constant) }),
+      }),
+    );
+  }
+
   /** Stores a constant; equal small constants are stored once. */
-  initializer(tensor: Tensor, name?: string): string {
+  initializer(tensor: Tensor): string {
     const make = (): string => {
-      const dtype = tensor.dtype as GraphDType;
-      const chosen = name ?? this.fresh('constant');
-      this.initializers.push(
-        create(TensorProtoSchema, {
-          name: chosen,
-          dims: tensor.dims.map((d) => BigInt(d)),
-          dataType: ONNX_TYPES[dtype],
-          rawData: rawBytes(tensor),
-        }),
-      );
-      return chosen;
+      const name = this.fresh('constant');
+      this.constant(tensor, name);
+      return name;
     };
-    if (name !== undefined || tensor.data.length > 16) return make();
+    if (tensor.data.length > 16) return make();
     return this.cached(`${tensor.dtype}[${tensor.dims.join()}]=${tensor.data.join()}`, make);
+  }
+
+  /** The name of a value in the graph's type: of a constant in a storage type, its conversion. */
+  widened(name: string, dtype: GraphDType): string {
+    if (!this.storageTypes.has(name)) return name;
+    return this.cached(`widened ${name}`, () => this.cast(name, dtype));
+  }
+
+  /** Emits a conversion. */
+  cast(name: string, dtype: GraphDType): string {
+    return this.node('Cast', [name], { attributes: { to: { int: ONNX_TYPES[dtype] } } });
   }
 
   /** A constant 1-D int64 tensor. */

@@ -12,8 +12,9 @@ import {
   ValueInfoProtoSchema,
 } from './onnx-pb/onnx_pb.js';
 import type { ValueInfoProto } from './onnx-pb/onnx_pb.js';
-import { expectDims } from './tensor.ts';
-import type { Tensor } from './tensor.ts';
+import { folderOf } from './stored.ts';
+import type { Constant } from './stored.ts';
+import { showDims } from './tensor.ts';
 
 /** Operator set of ai.onnx; the newest whose every operator we use has f32 and f64 CPU kernels. */
 const OPSET_VERSION = 20n;
@@ -35,20 +36,35 @@ function valueInfo(name: string, value: Value): ValueInfoProto {
   });
 }
 
-/** A weight that becomes a constant must be what the graph declared. */
-function requireFit(name: string, value: Value, weight: Tensor): void {
-  if (weight.dtype !== value.dtype) {
+/** An encoded graph: ONNX bytes, and the folder of the files that they name, if any. */
+export interface EncodedGraph {
+  readonly bytes: Uint8Array;
+  readonly folder?: string;
+}
+
+/** Types a float constant may be stored in; the graph widens it to its own type. */
+const STORAGE_TYPES: readonly string[] = ['bf16', 'f16'];
+
+/** A weight that becomes a constant must be what the graph declared, or a narrower float of it. */
+function requireFit(name: string, value: Value, weight: Constant): void {
+  const isFloat = value.dtype === 'f32' || value.dtype === 'f64';
+  if (weight.dtype !== value.dtype && !(isFloat && STORAGE_TYPES.includes(weight.dtype))) {
     throw new ShapeError({
       what: `weight ${name} has the wrong type`,
       got: weight.dtype,
       expected: value.dtype,
     });
   }
-  expectDims(
-    name,
-    weight,
-    value.shape.map((dim) => (typeof dim === 'number' ? dim : null)),
-  );
+  const expected = value.shape.map((dim) => (typeof dim === 'number' ? dim : undefined));
+  const fits =
+    weight.dims.length === expected.length &&
+    expected.every((size, axis) => size === undefined || size === weight.dims[axis]);
+  if (fits) return;
+  throw new ShapeError({
+    what: `weight ${name} has the wrong dims`,
+    got: showDims(weight.dims),
+    expected: `[${value.shape.map(String).join(', ')}]`,
+  });
 }
 
 /** Values an output depends on, in construction order (which is a topological order). */
@@ -65,27 +81,35 @@ function reachable(outputs: Iterable<Value>): Value[] {
 
 /**
  * Encodes a graph as an ONNX ModelProto. Inputs named in `weights` become initializers (packed
- * once, right for inference); all others stay inputs (right for what training updates).
+ * once, right for inference); all others stay inputs (right for what training updates). Weights
+ * that are stored in files are named by their place, and narrow floats are widened where they are
+ * read: matrices once when the graph is compiled, tables row by row.
  */
 export function encodeGraph(
   graph: Graph,
-  weights: ReadonlyMap<string, Tensor> = new Map(),
-): Uint8Array {
+  weights: ReadonlyMap<string, Constant> = new Map(),
+): EncodedGraph {
   if (graph.outputs.size === 0) throw new ShapeError({ what: 'the graph has no outputs' });
   const emitter = new Emitter(graph.symbolSources);
   const names = new Map<number, string>();
   const inputs: ValueInfoProto[] = [];
+  const used: Constant[] = [];
   for (const [name, value] of graph.inputs) {
     names.set(value.id, name);
     const weight = weights.get(name);
     if (weight) {
       requireFit(name, value, weight);
-      emitter.initializer(weight, name);
+      emitter.constant(weight, name);
+      used.push(weight);
+      if (weight.dtype !== value.dtype) emitter.storageTypes.set(name, weight.dtype);
     } else inputs.push(valueInfo(name, value));
   }
   for (const value of reachable(graph.outputs.values())) {
     if (names.has(value.id)) continue;
-    const operands = value.operation.inputs.map((v) => names.get(v.id) as string);
+    const operands = value.operation.inputs.map((v) => {
+      const name = names.get(v.id) as string;
+      return value.operation.readsStorage === true ? name : emitter.widened(name, v.dtype);
+    });
     names.set(value.id, value.operation.emit(emitter, operands));
   }
   const renamed = new Map<string, string>();
@@ -119,5 +143,7 @@ export function encodeGraph(
       output: outputs,
     }),
   });
-  return toBinary(ModelProtoSchema, model);
+  const folder = folderOf(used);
+  const bytes = toBinary(ModelProtoSchema, model);
+  return folder === undefined ? { bytes } : { bytes, folder };
 }

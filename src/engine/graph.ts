@@ -16,6 +16,8 @@ export interface Operation {
   readonly inputs: readonly Value[];
   readonly dtype: GraphDType;
   readonly shape: Shape;
+  /** True when `emit` itself deals with operands of a storage type (`Emitter.storageTypes`). */
+  readonly readsStorage?: boolean;
   /** Emits ONNX nodes for inputs of the given names and returns the name of the result. */
   readonly emit: (emitter: Emitter, inputs: readonly string[]) => string;
   /**

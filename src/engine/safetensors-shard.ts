@@ -1,6 +1,6 @@
 // Owns one open safetensors file: handle, checked header, reads by range; safetensors.ts uses it.
 import type { Stats } from 'node:fs';
-import { open, type FileHandle } from 'node:fs/promises';
+import { open, realpath, type FileHandle } from 'node:fs/promises';
 import { CheckpointError, RuntimeError } from '../errors.ts';
 import { systemCode } from './atomic-file.ts';
 import {
@@ -16,6 +16,8 @@ const READ_BYTES = 1 << 30;
 /** One open file with its checked header. */
 export interface Shard {
   readonly path: string;
+  /** Absolute, symbolic links resolved. */
+  readonly realPath: string;
   readonly handle: FileHandle;
   readonly dataStart: number;
   readonly infos: ReadonlyMap<string, TensorInfo>;
@@ -38,7 +40,7 @@ export async function openShard(path: string): Promise<Shard> {
     await readExactly(at, header, LENGTH_BYTES);
     const dataStart = LENGTH_BYTES + header.byteLength;
     const { tensors, metadata } = parseHeader(header, size - dataStart, path);
-    return { path, handle, dataStart, infos: tensors, metadata };
+    return { path, realPath: await realpath(path), handle, dataStart, infos: tensors, metadata };
   } catch (error) {
     await handle?.close();
     throw openError(path, error);

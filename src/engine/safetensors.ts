@@ -12,6 +12,7 @@ import {
   readExactly,
   type Shard,
 } from './safetensors-shard.ts';
+import type { StoredTensor } from './stored.ts';
 import { isObject, parseJsonObject, show } from './strict-json.ts';
 import { bytesOf, showDims, tensor, tensorFromBytes, type Tensor } from './tensor.ts';
 
@@ -36,6 +37,8 @@ export interface TensorReader extends AsyncDisposable {
   read(name: string): Promise<Tensor>;
   /** Reads `count` entries of the first axis from `first` on (rows of an embedding table). */
   readRows(name: string, first: number, count: number): Promise<Tensor>;
+  /** Where one tensor lies, so that ONNX Runtime can map it; valid after closing, too. */
+  place(name: string): StoredTensor;
   /** Reads the raw little-endian bytes of one tensor into memory the caller owns. */
   readInto(name: string, target: Uint8Array): Promise<void>;
   /** Reads everything. */
@@ -180,6 +183,12 @@ class Reader implements TensorReader {
     const bytes = allocate(count * rowBytes, name);
     await readExactly(shard, bytes, info.begin + first * rowBytes);
     return tensorFromBytes(info.dtype, [count, ...rowDims], bytes);
+  }
+
+  place(name: string): StoredTensor {
+    const { shard, info } = this.#find(name);
+    const [begin, end] = [shard.dataStart + info.begin, shard.dataStart + info.end];
+    return { dtype: info.dtype, dims: info.dims, path: shard.realPath, begin, end };
   }
 
   async readInto(name: string, target: Uint8Array): Promise<void> {

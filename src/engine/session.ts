@@ -4,6 +4,7 @@ import * as ort from 'onnxruntime-node';
 import { ConfigError, RuntimeError, ShapeError } from '../errors.ts';
 import { checkBound, checkOutput, declaredSizes, readSymbols } from './declared-sizes.ts';
 import type { DeclaredSizes } from './declared-sizes.ts';
+import type { EncodedGraph } from './encode.ts';
 import { tensor } from './tensor.ts';
 import type { DType, Tensor } from './tensor.ts';
 
@@ -111,13 +112,20 @@ export class Session {
   }
 
   /** Compiles an encoded graph. */
-  static async create(model: Uint8Array, options: SessionOptions = {}): Promise<Session> {
+  static async create(graph: EncodedGraph, options: SessionOptions = {}): Promise<Session> {
     const device = options.device ?? 'cpu';
     const settings: ort.InferenceSession.SessionOptions = {
       executionProviders: device === 'cpu' ? ['cpu'] : [device],
       graphOptimizationLevel: 'all',
       logSeverityLevel: 3,
-      extra: { session: { intra_op: { allow_spinning: options.spinning === true ? '1' : '0' } } },
+      extra: {
+        session: {
+          intra_op: { allow_spinning: options.spinning === true ? '1' : '0' },
+          ...(graph.folder === undefined
+            ? {}
+            : { model_external_initializers_file_folder_path: graph.folder }),
+        },
+      },
     };
     if (options.threads !== undefined) settings.intraOpNumThreads = options.threads;
     if (options.profile !== undefined) {
@@ -125,7 +133,7 @@ export class Session {
       settings.profileFilePrefix = options.profile;
     }
     try {
-      return new Session(await ort.InferenceSession.create(model, settings));
+      return new Session(await ort.InferenceSession.create(graph.bytes, settings));
     } catch (cause) {
       const got = cause instanceof Error ? cause.message : String(cause);
       if (device !== 'cpu') {

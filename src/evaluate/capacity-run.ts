@@ -15,7 +15,7 @@ import type { SessionOptions } from '../engine/session.ts';
 import { ConfigError, DataError } from '../errors.ts';
 import { Decoder } from '../generate/decoder.ts';
 import { generateBatch } from '../generate/generate.ts';
-import { readGapModel } from '../store/latent-head.ts';
+import { openGapModel } from '../store/latent-head.ts';
 import { PictureEncoder } from '../model/picture-encoder.ts';
 import { Rng } from '../rng.ts';
 import { expectFinished } from '../context/run-folder.ts';
@@ -167,7 +167,7 @@ export async function* scoreCapacity(
     yield event(i);
   }
   if (records.length < examples.length) {
-    const model = await readGapModel(options.model);
+    const model = await openGapModel(options.model);
     await using encoder = new PictureEncoder(model.bundle, options);
     await using decoder = await Decoder.create(model, options);
     const size = Math.max(1, Math.floor(ROWS_AT_ONCE / numSamples));

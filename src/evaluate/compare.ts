@@ -10,7 +10,7 @@ import { writeFileAtomic } from '../engine/atomic-file.ts';
 import type { SessionOptions } from '../engine/session.ts';
 import { ConfigError } from '../errors.ts';
 import { Decoder } from '../generate/decoder.ts';
-import { readGapModel } from '../store/latent-head.ts';
+import { openGapModel } from '../store/latent-head.ts';
 import type { GapModel } from '../latent/model.ts';
 import { VARIANTS } from '../latent/variants.ts';
 import { PictureEncoder } from '../model/picture-encoder.ts';
@@ -150,7 +150,7 @@ export async function* compareModels(
   const models: ModelComparison[] = [];
   for (const { name, folder } of options.models) {
     signal?.throwIfAborted();
-    const model = await readGapModel(folder);
+    const model = await openGapModel(folder);
     const items = await prepareFor(model, examples, options);
     await using decoder = await Decoder.create(model, options);
     const contender = { name, hash: await hashModel(folder), decoder, items };

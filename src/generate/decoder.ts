@@ -2,6 +2,7 @@
 // Axes: B rows, T new tokens, S cache capacity, D hidden, V vocabulary, J key heads, E head size.
 import { dimAt, mulDims } from '../engine/dims.ts';
 import { encodeGraph } from '../engine/encode.ts';
+import type { EncodedGraph } from '../engine/encode.ts';
 import { Graph } from '../engine/graph.ts';
 import type { Value } from '../engine/graph.ts';
 import { reshape } from '../engine/ops/broadcast.ts';
@@ -9,34 +10,45 @@ import { cachedAttention } from '../engine/ops/cached-attention.ts';
 import { gatherRows } from '../engine/ops/indexing.ts';
 import { Session } from '../engine/session.ts';
 import type { SessionOptions } from '../engine/session.ts';
+import type { Constant } from '../engine/stored.ts';
 import { tensor, zeros } from '../engine/tensor.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { declareBasis, predictLatents } from '../latent/head.ts';
 import { injectLatents } from '../latent/inject.ts';
 import type { GapModel } from '../latent/model.ts';
 import type { ModelConfig } from '../model/config.ts';
-import { decoderLayers, finalNorm, languageHead, textRotary } from '../model/decoder.ts';
+import {
+  decoderLayers,
+  embedTokens,
+  finalNorm,
+  languageHead,
+  textRotary,
+} from '../model/decoder.ts';
 import type { Attend } from '../model/decoder.ts';
-import { int64Tensor, placementFeeds } from '../model/feeds.ts';
+import { int64Tensor } from '../model/feeds.ts';
+import { headSpec } from '../model/packed-weights.ts';
 import { declareParameters, decoderSpecs } from '../model/parameters.ts';
-import { declarePlacement, inputEmbeddings } from '../model/qwen.ts';
 
-function encodeDecoder(model: GapModel, prefill: boolean): Uint8Array {
+/**
+ * One graph for prompts and steps, so that weights are compiled once. Vectors that are not looked
+ * up in the embedding table, pictures of a prompt and latents of a step, are given.
+ */
+function encodeDecoder(model: GapModel): EncodedGraph {
   const { config, weights } = model.bundle.checkpoint;
   const graph = new Graph();
   const { text } = config;
   const width = text.hiddenSize;
-  const parameters = declareParameters(graph, [...decoderSpecs(text), ...model.head.weights.specs]);
+  const parameters = declareParameters(
+    graph,
+    [...decoderSpecs(text), headSpec(text), ...model.head.weights.specs],
+    weights.packings,
+  );
   const ids_BT = graph.input('input_ids', 'i64', ['B', 'T']);
   const positions_3BT = graph.input('position_ids', 'i64', [3, 'B', 'T']);
-  const pictures = prefill
-    ? declarePlacement(graph, 'pictures', graph.input('picture_rows', 'float', ['M', width]))
-    : undefined;
-  const embedded = inputEmbeddings(config, parameters, ids_BT, pictures);
   const inputs_BTD = injectLatents(
-    embedded,
-    graph.input('is_latent', 'bool', ['B', 'T']),
-    graph.input('latents', 'float', ['B', 'T', width]),
+    embedTokens(text, parameters, ids_BT),
+    graph.input('is_given', 'bool', ['B', 'T']),
+    graph.input('given', 'float', ['B', 'T', width]),
   );
   const lastIndex_B = graph.input('last_index', 'i32', ['B']);
   const totalLength = graph.input('total_length', 'i32', [1]);
@@ -79,7 +91,11 @@ function encodeDecoder(model: GapModel, prefill: boolean): Uint8Array {
   );
   return encodeGraph(
     graph,
-    new Map<string, Tensor>([...weights.byName, ...model.head.weights.byName, ...model.head.fixed]),
+    new Map<string, Constant>([
+      ...weights.constants,
+      ...model.head.weights.byName,
+      ...model.head.fixed,
+    ]),
   );
 }
 
@@ -113,6 +129,12 @@ export interface StepInput {
   readonly active: boolean;
 }
 
+/** How a decoder runs. */
+export interface DecoderOptions extends SessionOptions {
+  /** Default `PREFILL_TOKENS`. */
+  readonly prefillTokens?: number;
+}
+
 /** Cache of a batch: [B, J, S, E] a layer, and how many tokens each row has. */
 interface Cache {
   readonly batch: number;
@@ -130,6 +152,15 @@ function newCache(config: ModelConfig, batch: number, capacity: number): Cache {
     }
   }
   return { batch, capacity, tensors, lengths: new Int32Array(batch) };
+}
+
+function joinArrays(parts: readonly Float32Array[]): Float32Array {
+  const joined = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  parts.reduce((at, part) => {
+    joined.set(part, at);
+    return at + part.length;
+  }, 0);
+  return joined;
 }
 
 /** The rows [B, ...] of an array, each `copies` times in a row: [B * copies, ...]. */
@@ -155,100 +186,161 @@ function repeatCache(cache: Cache, copies: number): Cache {
   return { batch: cache.batch * copies, capacity: cache.capacity, tensors, lengths };
 }
 
-/** Compiled prefill and step graphs of one model. Dispose it; batches share it one after the other. */
+/** One row of a cache, sharing its memory. */
+function cacheRow(cache: Cache, row: number): Cache {
+  const tensors = new Map<string, Tensor>();
+  for (const [name, { dims, data }] of cache.tensors) {
+    const size = data.length / cache.batch;
+    const own = (data as Float32Array).subarray(row * size, (row + 1) * size);
+    tensors.set(name, tensor('f32', [1, ...dims.slice(1)], own));
+  }
+  return { ...cache, batch: 1, tensors, lengths: cache.lengths.subarray(row, row + 1) };
+}
+
+/**
+ * Tokens of a prompt that are read at once; a longer prompt is read in pieces, each row by itself,
+ * so that memory is bounded. ours: products are at their full speed from 256 rows on.
+ */
+export const PREFILL_TOKENS = 512;
+
+/** A compiled graph of one model. Dispose it; batches share it one after the other. */
 export class Decoder implements AsyncDisposable {
   readonly model: GapModel;
-  private readonly prefillSession: Session;
-  private readonly stepSession: Session;
+  private readonly session: Session;
+  private readonly prefillTokens: number;
 
-  private constructor(model: GapModel, prefillSession: Session, stepSession: Session) {
+  private constructor(model: GapModel, session: Session, prefillTokens: number) {
     this.model = model;
-    this.prefillSession = prefillSession;
-    this.stepSession = stepSession;
+    this.session = session;
+    this.prefillTokens = prefillTokens;
   }
 
-  /** Compiles prefill and step; the weights become constants of both. */
-  static async create(model: GapModel, options: SessionOptions = {}): Promise<Decoder> {
-    const prefill = await Session.create(encodeDecoder(model, true), options);
-    return new Decoder(model, prefill, await Session.create(encodeDecoder(model, false), options));
+  /** Compiles the graph; the weights become its constants. */
+  static async create(model: GapModel, options: DecoderOptions = {}): Promise<Decoder> {
+    const session = await Session.create(encodeDecoder(model), options);
+    return new Decoder(model, session, options.prefillTokens ?? PREFILL_TOKENS);
   }
 
   /**
    * Reads the prompts of a batch; `room` is the number of tokens that may follow. With `copies`
    * every prompt is read once and goes on as that many rows, side by side.
    */
-  async start(rows: readonly PromptRow[], room: number, copies = 1): Promise<DecodingBatch> {
+  async start(
+    rows: readonly PromptRow[],
+    room: number,
+    copies = 1,
+    signal?: AbortSignal,
+  ): Promise<DecodingBatch> {
     const { config } = this.model.bundle.checkpoint;
-    const width = config.text.hiddenSize;
-    const [batch, length] = [rows.length, Math.max(...rows.map((r) => r.ids.length))];
-    const cache = newCache(config, batch, length + room);
-    const ids = new Int32Array(batch * length).fill(this.model.bundle.padId);
-    const positions = new Int32Array(3 * batch * length);
-    const places: number[] = [];
-    const readAt = new Int32Array(batch);
-    rows.forEach((row, b) => {
-      const size = row.ids.length;
-      ids.set(row.ids, b * length);
-      for (let axis = 0; axis < 3; axis++) {
-        positions.set(
-          row.positions_3T.subarray(axis * size, (axis + 1) * size),
-          (axis * batch + b) * length,
-        );
-      }
-      places.push(...row.picturePlaces.map((p) => b * length + p));
-      cache.lengths[b] = size;
-      readAt[b] = b * length + size - 1;
-    });
-    const pictures = new Float32Array(places.length * width);
-    let at = 0;
-    for (const row of rows) {
-      pictures.set(row.pictureRows_MD, at);
-      at += row.pictureRows_MD.length;
-    }
-    const output = await this.run(this.prefillSession, cache, length, {
-      input_ids: int64Tensor([batch, length], ids),
-      position_ids: int64Tensor([3, batch, length], positions),
-      is_latent: zeros('bool', [batch, length]),
-      latents: zeros('f32', [batch, length, width]),
-      read_at: int64Tensor([batch], readAt),
-      picture_rows: tensor('f32', [places.length, width], pictures),
-      ...placementFeeds('pictures', batch, length, Int32Array.from(places)),
-    });
+    const longest = Math.max(...rows.map((r) => r.ids.length));
+    const cache = newCache(config, rows.length, longest + room);
+    const output =
+      longest <= this.prefillTokens
+        ? await this.read(cache, rows, 0, longest)
+        : await this.readInPieces(cache, rows, signal);
     if (copies === 1) return { output, step: (inputs) => this.step(cache, inputs) };
     const shared = repeatCache(cache, copies);
     return {
       output: {
-        logits_BV: repeatRows(output.logits_BV, batch, copies),
-        states_BD: repeatRows(output.states_BD, batch, copies),
-        latents_BD: repeatRows(output.latents_BD, batch, copies),
+        logits_BV: repeatRows(output.logits_BV, rows.length, copies),
+        states_BD: repeatRows(output.states_BD, rows.length, copies),
+        latents_BD: repeatRows(output.latents_BD, rows.length, copies),
       },
       step: (inputs) => this.step(shared, inputs),
     };
   }
 
+  private async readInPieces(
+    cache: Cache,
+    rows: readonly PromptRow[],
+    signal?: AbortSignal,
+  ): Promise<DecoderOutput> {
+    const outputs: DecoderOutput[] = [];
+    for (const [b, row] of rows.entries()) {
+      const own = cacheRow(cache, b);
+      let output: DecoderOutput | undefined;
+      for (let from = 0; from < row.ids.length; from += this.prefillTokens) {
+        signal?.throwIfAborted();
+        output = await this.read(own, [row], from, from + this.prefillTokens);
+      }
+      if (output) outputs.push(output);
+    }
+    const joined = (part: (output: DecoderOutput) => Float32Array): Float32Array =>
+      joinArrays(outputs.map(part));
+    return {
+      logits_BV: joined((o) => o.logits_BV),
+      states_BD: joined((o) => o.states_BD),
+      latents_BD: joined((o) => o.latents_BD),
+    };
+  }
+
+  /**
+   * Reads tokens `from` to `to` of every row, shorter rows padded on the right. Several rows start
+   * at 0; rows of different lengths cannot be gone on with in one call.
+   */
+  private async read(
+    cache: Cache,
+    rows: readonly PromptRow[],
+    from: number,
+    to: number,
+  ): Promise<DecoderOutput> {
+    const width = this.model.bundle.checkpoint.config.text.hiddenSize;
+    const batch = rows.length;
+    const sizes = rows.map((row) => Math.min(to, row.ids.length) - from);
+    const length = Math.max(...sizes);
+    const ids = new Int32Array(batch * length).fill(this.model.bundle.padId);
+    const positions = new Int32Array(3 * batch * length);
+    const isGiven = new Uint8Array(batch * length);
+    const given = new Float32Array(batch * length * width);
+    const readAt = new Int32Array(batch);
+    rows.forEach((row, b) => {
+      const size = sizes[b] ?? 0;
+      ids.set(row.ids.slice(from, from + size), b * length);
+      for (let axis = 0; axis < 3; axis++) {
+        const start = axis * row.ids.length + from;
+        positions.set(row.positions_3T.subarray(start, start + size), (axis * batch + b) * length);
+      }
+      row.picturePlaces.forEach((place, m) => {
+        if (place < from || place >= from + size) return;
+        const at = b * length + place - from;
+        isGiven[at] = 1;
+        given.set(row.pictureRows_MD.subarray(m * width, (m + 1) * width), at * width);
+      });
+      cache.lengths[b] = from + size;
+      readAt[b] = b * length + size - 1;
+    });
+    return this.run(cache, {
+      input_ids: int64Tensor([batch, length], ids),
+      position_ids: int64Tensor([3, batch, length], positions),
+      is_given: tensor('bool', [batch, length], isGiven),
+      given: tensor('f32', [batch, length, width], given),
+      read_at: int64Tensor([batch], readAt),
+    });
+  }
+
   private async step(cache: Cache, inputs: readonly StepInput[]): Promise<DecoderOutput> {
     const { batch } = cache;
     const width = this.model.bundle.checkpoint.config.text.hiddenSize;
-    const latents = new Float32Array(batch * width);
+    const given = new Float32Array(batch * width);
     const positions = new Int32Array(3 * batch);
-    const isLatent = new Uint8Array(batch);
+    const isGiven = new Uint8Array(batch);
     inputs.forEach((input, b) => {
       if (input.active) cache.lengths[b] = (cache.lengths[b] ?? 0) + 1;
       input.position.forEach((p, axis) => {
         positions[axis * batch + b] = p;
       });
       if (!input.latent) return;
-      isLatent[b] = 1;
-      latents.set(input.latent, b * width);
+      isGiven[b] = 1;
+      given.set(input.latent, b * width);
     });
-    return this.run(this.stepSession, cache, Math.max(...cache.lengths), {
+    return this.run(cache, {
       input_ids: int64Tensor(
         [batch, 1],
         inputs.map((i) => i.id),
       ),
       position_ids: int64Tensor([3, batch, 1], positions),
-      is_latent: tensor('bool', [batch, 1], isLatent),
-      latents: tensor('f32', [batch, 1, width], latents),
+      is_given: tensor('bool', [batch, 1], isGiven),
+      given: tensor('f32', [batch, 1, width], given),
       read_at: int64Tensor(
         [batch],
         Array.from({ length: batch }, (_, b) => b),
@@ -256,24 +348,19 @@ export class Decoder implements AsyncDisposable {
     });
   }
 
-  private async run(
-    session: Session,
-    cache: Cache,
-    totalLength: number,
-    feeds: Record<string, Tensor>,
-  ): Promise<DecoderOutput> {
+  private async run(cache: Cache, feeds: Record<string, Tensor>): Promise<DecoderOutput> {
     for (const [name, memory] of cache.tensors) {
-      session.bindInput(`past_${name}`, memory);
-      session.bindOutput(`present_${name}`, memory);
+      this.session.bindInput(`past_${name}`, memory);
+      this.session.bindOutput(`present_${name}`, memory);
     }
-    const results = await session.run({
+    const results = await this.session.run({
       ...feeds,
       last_index: tensor(
         'i32',
         [cache.batch],
         cache.lengths.map((n) => n - 1),
       ),
-      total_length: tensor('i32', [1], Int32Array.of(totalLength)),
+      total_length: tensor('i32', [1], Int32Array.of(Math.max(...cache.lengths))),
     });
     return {
       logits_BV: results['logits']?.data as Float32Array,
@@ -283,8 +370,7 @@ export class Decoder implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.prefillSession[Symbol.asyncDispose]();
-    await this.stepSession[Symbol.asyncDispose]();
+    await this.session[Symbol.asyncDispose]();
   }
 }
 

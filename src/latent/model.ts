@@ -3,6 +3,7 @@ import type { Tensor } from '../engine/tensor.ts';
 import { tensor } from '../engine/tensor.ts';
 import type { ModelBundle } from '../model/bundle.ts';
 import { Weights } from '../model/weights.ts';
+import type { WeightSource } from '../model/weights.ts';
 import type { LatentPositions } from '../processor/positions.ts';
 import { BASIS_INPUTS } from './head.ts';
 import type { HeadSpec } from './head.ts';
@@ -28,8 +29,8 @@ export interface LatentHead {
 }
 
 /** A model that can write latents; `settings` is absent for a base that never learned to. */
-export interface GapModel {
-  readonly bundle: ModelBundle;
+export interface GapModel<W extends WeightSource = WeightSource> {
+  readonly bundle: ModelBundle<W>;
   readonly head: LatentHead;
   readonly settings?: LatentSettings;
 }

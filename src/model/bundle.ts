@@ -8,6 +8,7 @@ import type { LatentPositions, PositionConfig } from '../processor/positions.ts'
 import type { SequenceIds } from '../processor/sequence.ts';
 import type { TextTokenizer } from '../processor/tokenizer.ts';
 import type { Checkpoint } from './checkpoint.ts';
+import type { WeightSource } from './weights.ts';
 
 /** Pixel limits of the processor. Source: preprocessor_config.json of Qwen2.5-VL. */
 export interface PixelLimits {
@@ -15,9 +16,9 @@ export interface PixelLimits {
   readonly maxPixels: number;
 }
 
-/** A model ready to be prompted. */
-export interface ModelBundle {
-  readonly checkpoint: Checkpoint;
+/** A model ready to be prompted; with `Weights`, ready to be trained. */
+export interface ModelBundle<W extends WeightSource = WeightSource> {
+  readonly checkpoint: Checkpoint<W>;
   readonly tokenizer: TextTokenizer;
   readonly template: ChatTemplate;
   readonly patches: PatchConfig;

@@ -1,14 +1,14 @@
 // Owns what a checkpoint is once read, and how its tensors are named; store/ reads and writes it.
 import type { JsonObject, ModelConfig } from './config.ts';
-import type { Weights } from './weights.ts';
+import type { WeightSource } from './weights.ts';
 
-/** A model as read from a folder. */
-export interface Checkpoint {
+/** A model of a folder: read into memory to be trained (`Weights`), or opened to be run. */
+export interface Checkpoint<W extends WeightSource = WeightSource> {
   readonly folder: string;
   readonly config: ModelConfig;
   /** config.json as it was, to be written back unchanged. */
   readonly configJson: JsonObject;
-  readonly weights: Weights;
+  readonly weights: W;
   /** Our parameter name to the name the file uses. */
   readonly fileNames: ReadonlyMap<string, string>;
 }

@@ -20,11 +20,13 @@ import {
 } from '../engine/ops/elementwise.ts';
 import { gatherRows } from '../engine/ops/indexing.ts';
 import { linear, matmul } from '../engine/ops/linear.ts';
+import { gatherPacked, linearPacked } from '../engine/ops/packed.ts';
 import { rmsNorm, softmax } from '../engine/ops/nn.ts';
 import { concat, iota, rotateHalf, slice, transpose } from '../engine/ops/shape.ts';
 import { dimAt, mulDims } from '../engine/dims.ts';
 import type { Dim } from '../engine/dims.ts';
 import type { TextConfig } from './config.ts';
+import { project } from './parameters.ts';
 import type { Parameters } from './parameters.ts';
 
 /** Added to the scores of keys that must not be seen; far below any score, finite in f32. */
@@ -137,13 +139,9 @@ export function plainAttention(config: TextConfig, bias_B11TT: Value): Attend {
 
 /** SwiGLU: down(silu(gate x) * up x); biases are used where the parameters have them. */
 export function swiglu(x: Value, parameters: Parameters, at: string, bias: boolean): Value {
-  const project = (input: Value, name: string): Value =>
-    linear(
-      input,
-      parameters(`${at}.${name}.weight`),
-      bias ? parameters(`${at}.${name}.bias`) : undefined,
-    );
-  return project(mul(silu(project(x, 'gate_proj')), project(x, 'up_proj')), 'down_proj');
+  const through = (input: Value, name: string): Value =>
+    project(input, parameters, `${at}.${name}`, bias);
+  return through(mul(silu(through(x, 'gate_proj')), through(x, 'up_proj')), 'down_proj');
 }
 
 /** One decoder layer: x [B, T, D] to [B, T, D]. Source: Qwen2_5_VLDecoderLayer. */
@@ -158,18 +156,20 @@ export function decoderLayer(
   const at = `model.layers.${layer}`;
   const [b, t] = [dimAt(x_BTD.shape, 0), dimAt(x_BTD.shape, 1)];
   const normed = rmsNorm(x_BTD, parameters(`${at}.input_layernorm.weight`), config.rmsNormEpsilon);
-  const heads = (name: string, count: number): Value => {
-    const weight = parameters(`${at}.self_attn.${name}.weight`);
-    const bias = parameters(`${at}.self_attn.${name}.bias`);
-    return reshape(linear(normed, weight, bias), [b, t, count, config.headSize]);
-  };
+  const heads = (name: string, count: number): Value =>
+    reshape(project(normed, parameters, `${at}.self_attn.${name}`, true), [
+      b,
+      t,
+      count,
+      config.headSize,
+    ]);
   const mixed = attend({
     query_BTHE: applyRotary(heads('q_proj', config.numHeads), rotary),
     key_BTJE: applyRotary(heads('k_proj', config.numKvHeads), rotary),
     value_BTJE: heads('v_proj', config.numKvHeads),
     layer,
   });
-  const afterAttention = add(x_BTD, linear(mixed, parameters(`${at}.self_attn.o_proj.weight`)));
+  const afterAttention = add(x_BTD, project(mixed, parameters, `${at}.self_attn.o_proj`, false));
   const normedAgain = rmsNorm(
     afterAttention,
     parameters(`${at}.post_attention_layernorm.weight`),
@@ -178,9 +178,14 @@ export function decoderLayer(
   return add(afterAttention, swiglu(normedAgain, parameters, `${at}.mlp`, false));
 }
 
+const TABLE = 'model.embed_tokens';
+
 /** Input embeddings of token ids [B, T]. */
-export function embedTokens(parameters: Parameters, ids_BT: Value): Value {
-  return gatherRows(parameters('model.embed_tokens.weight'), ids_BT);
+export function embedTokens(config: TextConfig, parameters: Parameters, ids_BT: Value): Value {
+  const packed = parameters.packed?.(`${TABLE}.weight`, 'table');
+  return packed
+    ? gatherPacked(packed, ids_BT, config.hiddenSize)
+    : gatherRows(parameters(`${TABLE}.weight`), ids_BT);
 }
 
 /** All layers; returns the input and every layer's output (the last one before the final norm). */
@@ -205,8 +210,14 @@ export function finalNorm(config: TextConfig, parameters: Parameters, x: Value):
   return rmsNorm(x, parameters('model.norm.weight'), config.rmsNormEpsilon);
 }
 
-/** Logits [..., V] of normed states [..., D]. */
+/**
+ * Logits [..., V] of normed states [..., D]. A tied head is the embedding table, but when it is
+ * packed it has codes of its own.
+ */
 export function languageHead(config: TextConfig, parameters: Parameters, normed: Value): Value {
-  const name = config.tieWordEmbeddings ? 'model.embed_tokens.weight' : 'lm_head.weight';
-  return linear(normed, parameters(name));
+  const packed = parameters.packed?.('lm_head.weight', 'product');
+  if (packed) return linearPacked(normed, packed);
+  return config.tieWordEmbeddings
+    ? linear(normed, parameters(`${TABLE}.weight`))
+    : project(normed, parameters, 'lm_head', false);
 }

@@ -2,6 +2,7 @@
 // Axes: B rows, T tokens, D hidden, V vocabulary, P patches in window order, C vision width.
 import { dimAt } from '../engine/dims.ts';
 import { encodeGraph } from '../engine/encode.ts';
+import type { EncodedGraph } from '../engine/encode.ts';
 import { gradients, pullback } from '../engine/gradient.ts';
 import { Graph } from '../engine/graph.ts';
 import type { Value } from '../engine/graph.ts';
@@ -28,7 +29,7 @@ export interface Stage {
 }
 
 /** Encodes a stage from state to state. */
-export function encodeForward(stage: Stage): Uint8Array {
+export function encodeForward(stage: Stage): EncodedGraph {
   const graph = new Graph();
   graph.output(STATE.after, stage.build(graph, declareParameters(graph, stage.specs)).after);
   return encodeGraph(graph);
@@ -38,7 +39,7 @@ export function encodeForward(stage: Stage): Uint8Array {
  * Encodes a stage's backward pass, which computes the stage again: from the state before and the
  * gradient after it to the gradient before it and `gradient.NAME` of each parameter.
  */
-export function encodeBackward(stage: Stage): Uint8Array {
+export function encodeBackward(stage: Stage): EncodedGraph {
   const graph = new Graph();
   const parameters = declareParameters(graph, stage.specs);
   const { before, after } = stage.build(graph, parameters);
@@ -135,7 +136,7 @@ export interface TopOptions {
 }
 
 /** Encodes final norm, head and loss, with gradients of `specs` and of the state before. */
-export function encodeTop(config: ModelConfig, options: TopOptions): Uint8Array {
+export function encodeTop(config: ModelConfig, options: TopOptions): EncodedGraph {
   const graph = new Graph();
   const parameters = declareParameters(graph, options.parameters);
   const before = graph.input(STATE.before, 'float', ['B', 'T', config.text.hiddenSize]);
@@ -156,7 +157,7 @@ export function encodeTop(config: ModelConfig, options: TopOptions): Uint8Array 
 }
 
 /** Encodes the gradient of a tied head by its table, from the normed state. */
-export function encodeTiedHead(config: ModelConfig, table: ParameterSpec): Uint8Array {
+export function encodeTiedHead(config: ModelConfig, table: ParameterSpec): EncodedGraph {
   const graph = new Graph();
   const parameters = declareParameters(graph, [table]);
   const normed_BTD = graph.input(STATE.before, 'float', ['B', 'T', config.text.hiddenSize]);

@@ -1,5 +1,6 @@
 // Owns the running of layers one after the other, forward and back; by-layer.ts says which layers.
 import { ShapeError } from '../errors.ts';
+import type { EncodedGraph } from '../engine/encode.ts';
 import { Session } from '../engine/session.ts';
 import type { SessionOptions } from '../engine/session.ts';
 import { hasDType } from '../engine/tensor.ts';
@@ -56,7 +57,7 @@ export class LayerRun {
 
   /** Compiles a graph, runs it once over the given parameters, frees it. */
   async once(
-    model: Uint8Array,
+    model: EncodedGraph,
     specs: readonly ParameterSpec[],
     given: NamedTensors,
   ): Promise<Record<string, Tensor>> {
@@ -119,11 +120,11 @@ export class LayerRun {
 
 /** One compiled graph a stage, made on first use, all freed together. */
 class StageSessions implements AsyncDisposable {
-  private readonly encode: (stage: Stage) => Uint8Array;
+  private readonly encode: (stage: Stage) => EncodedGraph;
   private readonly options: SessionOptions;
   private readonly sessions = new Map<Stage, Session>();
 
-  constructor(encode: (stage: Stage) => Uint8Array, options: SessionOptions) {
+  constructor(encode: (stage: Stage) => EncodedGraph, options: SessionOptions) {
     this.encode = encode;
     this.options = options;
   }

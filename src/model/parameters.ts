@@ -1,6 +1,10 @@
-// Owns the list of a model's parameters: names as published checkpoints write them, and shapes.
+// Owns the list of a model's parameters: names as published checkpoints write them, shapes, and how
+// layer functions get at them, as plain matrices or packed ones.
 
 import type { Graph, Value } from '../engine/graph.ts';
+import { linear } from '../engine/ops/linear.ts';
+import { BLOCK_SIZE, linearPacked, numBlocks, zeroBytes } from '../engine/ops/packed.ts';
+import type { PackedMatrix, Packing } from '../engine/ops/packed.ts';
 import type { ModelConfig, TextConfig, VisionConfig } from './config.ts';
 
 /** Name and shape of one parameter. */
@@ -10,7 +14,46 @@ export interface ParameterSpec {
 }
 
 /** How layer functions get at their weights. */
-export type Parameters = (name: string) => Value;
+export interface Parameters {
+  /** A parameter as it is. */
+  (name: string): Value;
+  /** The packed form of a matrix, for those that have one. */
+  readonly packed?: (name: string, use: PackedUse) => PackedMatrix | undefined;
+}
+
+/** What a packed matrix is for: its codes are declared in blocks for products, in rows for tables. */
+export type PackedUse = 'product' | 'table';
+
+/** Tensors of a packed matrix beside its name in a checkpoint. ours. */
+export const PACKED_SUFFIXES = {
+  codes: '.packed_codes',
+  scales: '.packed_scales',
+  zeros: '.packed_zeros',
+} as const;
+
+/** Name and shape of the tensors that a matrix [N, K] is packed into. */
+export function packedSpecs(
+  { name, dims: [rows = 0, columns = 0] }: ParameterSpec,
+  { bits, symmetric }: Packing,
+  use: PackedUse = 'product',
+): readonly ParameterSpec[] {
+  const blocks = numBlocks(columns);
+  const blockBytes = (BLOCK_SIZE * bits) / 8;
+  const codes = use === 'product' ? [rows, blocks, blockBytes] : [rows, blocks * blockBytes];
+  const zeros = { name: name + PACKED_SUFFIXES.zeros, dims: [rows, zeroBytes(columns, bits)] };
+  return [
+    { name: name + PACKED_SUFFIXES.codes, dims: codes },
+    { name: name + PACKED_SUFFIXES.scales, dims: [rows, blocks] },
+    ...(symmetric ? [] : [zeros]),
+  ];
+}
+
+/** y = x W^T + b with the parameters `AT.weight`, plain or packed, and if there is one `AT.bias`. */
+export function project(x: Value, parameters: Parameters, at: string, hasBias: boolean): Value {
+  const bias = hasBias ? parameters(`${at}.bias`) : undefined;
+  const packed = parameters.packed?.(`${at}.weight`, 'product');
+  return packed ? linearPacked(x, packed, bias) : linear(x, parameters(`${at}.weight`), bias);
+}
 
 function linearSpecs(name: string, out: number, inner: number, bias: boolean): ParameterSpec[] {
   const weight = { name: `${name}.weight`, dims: [out, inner] };
@@ -86,14 +129,36 @@ export function modelSpecs(config: ModelConfig): ParameterSpec[] {
   return [...visionSpecs(config.vision), ...decoderSpecs(config.text)];
 }
 
-/** Declares parameters as inputs of a graph on first use, and remembers which were used. */
-export function declareParameters(graph: Graph, specs: readonly ParameterSpec[]): Parameters {
+/**
+ * Declares parameters as inputs of a graph on first use; those with a packing also in their packed
+ * form.
+ */
+export function declareParameters(
+  graph: Graph,
+  specs: readonly ParameterSpec[],
+  packings: ReadonlyMap<string, Packing> = new Map(),
+): Parameters {
   const dims = new Map(specs.map((s) => [s.name, s.dims]));
-  return (name) => {
-    const known = graph.inputs.get(name);
-    if (known) return known;
+  const input = (name: string, dtype: 'float' | 'u8', shape: readonly number[]): Value =>
+    graph.inputs.get(name) ?? graph.input(name, dtype, shape);
+  const shapeOf = (name: string): readonly number[] => {
     const shape = dims.get(name);
     if (!shape) throw new RangeError(`no parameter is called ${name}`);
-    return graph.input(name, 'float', shape);
+    return shape;
   };
+  const packed = (name: string, use: PackedUse): PackedMatrix | undefined => {
+    const packing = packings.get(name);
+    if (!packing) return undefined;
+    const [codes, scales, zeros] = packedSpecs({ name, dims: shapeOf(name) }, packing, use);
+    if (!codes || !scales) throw new RangeError('a packing has codes and scales');
+    return {
+      packing,
+      codes: input(codes.name, 'u8', codes.dims),
+      scales_NC: input(scales.name, 'float', scales.dims),
+      ...(zeros ? { zeros: input(zeros.name, 'u8', zeros.dims) } : {}),
+    };
+  };
+  const plain = (name: string): Value =>
+    graph.inputs.get(name) ?? graph.input(name, 'float', shapeOf(name));
+  return Object.assign(plain, { packed });
 }

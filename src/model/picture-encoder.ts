@@ -31,10 +31,10 @@ export class PictureEncoder implements AsyncDisposable {
     if (known) return known;
     const { config, weights } = this.bundle.checkpoint;
     const graph = new Graph();
-    const parameters = declareParameters(graph, visionSpecs(config.vision));
+    const parameters = declareParameters(graph, visionSpecs(config.vision), weights.packings);
     const inputs = declareVisionInputs(graph, config.vision, layout);
     graph.output('picture_embeddings', visionTower(config.vision, parameters, inputs));
-    const session = await Session.create(encodeGraph(graph, weights.byName), this.options);
+    const session = await Session.create(encodeGraph(graph, weights.constants), this.options);
     this.sessions.set(key, session);
     return session;
   }

@@ -76,7 +76,7 @@ export function inputEmbeddings(
   ids_BT: Value,
   pictures?: PlacedRows,
 ): Value {
-  const text = embedTokens(parameters, ids_BT);
+  const text = embedTokens(config.text, parameters, ids_BT);
   return pictures ? replaceAtTokens(text, ids_BT, config.tokens.image, pictures) : text;
 }
 

@@ -23,6 +23,7 @@ import { rmsNorm, softmax } from '../engine/ops/nn.ts';
 import { concat, dimAsInt, rotateHalf, slice, transpose } from '../engine/ops/shape.ts';
 import type { VisionConfig } from './config.ts';
 import { MASKED_SCORE, floatConstant, swiglu } from './decoder.ts';
+import { project } from './parameters.ts';
 import type { Parameters } from './parameters.ts';
 
 /** RMSNorm epsilon of the vision tower. Source: Qwen2_5_VLVisionBlock (a literal there). */
@@ -184,8 +185,7 @@ export function visionBlock(
   const at = `visual.blocks.${block}`;
   const rotary = visionRotary(config, inputs.positions_P2);
   const segments = config.fullAttentionBlocks.includes(block) ? inputs.picture : inputs.window;
-  const biased = (x: Value, name: string): Value =>
-    linear(x, parameters(`${at}.${name}.weight`), parameters(`${at}.${name}.bias`));
+  const biased = (x: Value, name: string): Value => project(x, parameters, `${at}.${name}`, true);
   const norm = (x: Value, name: string): Value =>
     rmsNorm(x, parameters(`${at}.${name}.weight`), VISION_RMS_EPSILON);
   const qkv = biased(norm(x_PC, 'norm1'), 'attn.qkv');
@@ -216,11 +216,7 @@ export function mergePatches(
   const width = config.hiddenSize * config.mergeSize * config.mergeSize;
   const normed = rmsNorm(x_PC, parameters('visual.merger.ln_q.weight'), VISION_RMS_EPSILON);
   const layer = (x: Value, index: number): Value =>
-    linear(
-      x,
-      parameters(`visual.merger.mlp.${index}.weight`),
-      parameters(`visual.merger.mlp.${index}.bias`),
-    );
+    project(x, parameters, `visual.merger.mlp.${index}`, true);
   const units = reshape(normed, [dimAt(inputs.mergedOrder_M.shape, 0), width]);
   return moveRows(layer(gelu(layer(units, 0)), 2), inputs.mergedOrder_M, inputs.mergedBack_M);
 }

@@ -2,15 +2,28 @@
 
 import { CheckpointError } from '../errors.ts';
 import type { Rng } from '../rng.ts';
+import type { Packing } from '../engine/ops/packed.ts';
+import type { Constant } from '../engine/stored.ts';
 import { numElements, showDims, tensor, toFloat32 } from '../engine/tensor.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import type { ParameterSpec } from './parameters.ts';
+
+/** Weights as graphs for inference take them: in memory or in files, plain or packed. */
+export interface WeightSource {
+  /** By the names that graphs declare; of a packed matrix its codes, scales and zeros. */
+  readonly constants: ReadonlyMap<string, Constant>;
+  /** By the name of the matrix. */
+  readonly packings: ReadonlyMap<string, Packing>;
+}
+
+const NO_PACKINGS: ReadonlyMap<string, Packing> = new Map();
 
 /**
  * Parameters laid out one after the other in a single f32 array, in the order of the specs, so
  * that an optimizer runs over everything at once and a graph reads each by name without a copy.
  */
-export class Weights {
+export class Weights implements WeightSource {
+  readonly packings = NO_PACKINGS;
   readonly specs: readonly ParameterSpec[];
   readonly flat: Float32Array;
   readonly byName: ReadonlyMap<string, Tensor<'f32'>>;
@@ -28,6 +41,11 @@ export class Weights {
       start = end;
     }
     this.byName = byName;
+  }
+
+  /** The same tensors, as a graph for inference takes them. */
+  get constants(): ReadonlyMap<string, Constant> {
+    return this.byName;
   }
 
   /** A parameter that is known to exist. */

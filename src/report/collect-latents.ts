@@ -15,6 +15,7 @@ import type { GenerationResult } from '../generate/generate.ts';
 import { norm } from '../latent/feedback.ts';
 import type { GapModel } from '../latent/model.ts';
 import { PictureEncoder } from '../model/picture-encoder.ts';
+import { textEmbeddings } from '../model/text-embeddings.ts';
 import { Rng } from '../rng.ts';
 import type {
   NormGroup,
@@ -123,19 +124,19 @@ function pickCards(
   return chosen;
 }
 
-function normsOf(
+async function normsOf(
   model: GapModel,
   items: readonly PreparedExample[],
   results: readonly GenerationResult[],
-): NormGroup | undefined {
+  options: SessionOptions,
+): Promise<NormGroup | undefined> {
   const { text } = model.bundle.checkpoint.config;
   const width = text.hiddenSize;
   const written = results.flatMap((r) => r.latents.map(norm));
   if (written.length === 0) return undefined;
-  const table = model.bundle.checkpoint.weights.get('model.embed_tokens.weight').data;
-  const textNorms = items.flatMap(({ promptIds }) =>
-    promptIds.map((id) => norm(table.subarray(id * width, (id + 1) * width))),
-  );
+  const ids = items.flatMap(({ promptIds }) => promptIds);
+  const inputs = await textEmbeddings(model.bundle.checkpoint, ids, options);
+  const textNorms = rowsOf(inputs, width).map(norm);
   return {
     variant: model.settings?.variant ?? 'base',
     finalState: statistic(results.flatMap((r) => r.stateNorms)),
@@ -204,5 +205,5 @@ export async function viewLatents(
       response: responsePieces(model.bundle.tokenizer.decode(result.ids)),
     });
   }
-  return { cards, norms: normsOf(model, items, results) };
+  return { cards, norms: await normsOf(model, items, results, options) };
 }

@@ -9,7 +9,7 @@ import { SUMMARY_FILE } from '../evaluate/compare.ts';
 import type { Comparison, ModelComparison } from '../evaluate/compare.ts';
 import type { InterventionName } from '../evaluate/interventions.ts';
 import type { Prediction as StoredPrediction } from '../evaluate/evaluate.ts';
-import { readGapModel } from '../store/latent-head.ts';
+import { openGapModel } from '../store/latent-head.ts';
 import type { GapModel } from '../latent/model.ts';
 import { relativeError } from '../latent/pca.ts';
 import { RECORDS_FILE } from '../train/record-file.ts';
@@ -100,7 +100,7 @@ async function readCompared({ name, folder, hash }: ModelComparison): Promise<Ga
     throw cause instanceof GapvlError ? fault(cause.parts.what, cause) : cause;
   });
   if (found !== hash) throw fault(`a model with hash ${found}`);
-  return await readGapModel(folder);
+  return await openGapModel(folder);
 }
 
 /** The records of a JSONL file; none when there is no file. */

@@ -10,8 +10,10 @@ import { makeHead, outputHead } from '../latent/model.ts';
 import type { GapModel, LatentHead, LatentSettings } from '../latent/model.ts';
 import type { PcaBasis } from '../latent/pca.ts';
 import { VARIANTS } from '../latent/variants.ts';
+import type { ModelBundle } from '../model/bundle.ts';
 import { fillWeights } from '../model/weights.ts';
-import { readModelBundle } from './model-folder.ts';
+import type { WeightSource, Weights } from '../model/weights.ts';
+import { openModelBundle, readModelBundle } from './model-folder.ts';
 
 /** File of the latent head beside a checkpoint. */
 export const HEAD_FILE = 'latent_head.safetensors';
@@ -69,9 +71,20 @@ function expectFit(
   });
 }
 
-/** Reads a model folder with its latent head, if it has one. */
-export async function readGapModel(folder: string): Promise<GapModel> {
-  const bundle = await readModelBundle(folder);
+/** Reads a model folder with its latent head, if it has one, to be trained. */
+export async function readGapModel(folder: string): Promise<GapModel<Weights>> {
+  return withHead(folder, await readModelBundle(folder));
+}
+
+/** Opens a model folder with its latent head, if it has one, to be run; weights stay in files. */
+export async function openGapModel(folder: string): Promise<GapModel> {
+  return withHead(folder, await openModelBundle(folder));
+}
+
+async function withHead<W extends WeightSource>(
+  folder: string,
+  bundle: ModelBundle<W>,
+): Promise<GapModel<W>> {
   const place = join(folder, HEAD_FILE);
   const present = await access(place).then(
     () => true,

@@ -6,12 +6,18 @@ import { LATENT_END, LATENT_PAD, LATENT_START } from '../data/format.ts';
 import { writeFileAtomic } from '../engine/atomic-file.ts';
 import type { ModelBundle } from '../model/bundle.ts';
 import type { JsonObject } from '../model/config.ts';
-import type { Weights } from '../model/weights.ts';
+import type { Checkpoint } from '../model/checkpoint.ts';
+import type { WeightSource, Weights } from '../model/weights.ts';
 import { createChatTemplate } from '../processor/chat.ts';
 import { CLIP_MEAN, CLIP_STD } from '../processor/patches.ts';
 import type { TokenizerFiles } from '../processor/tiny-tokenizer.ts';
 import { createTokenizer } from '../processor/tokenizer.ts';
-import { readCheckpoint, readCheckpointJson, writeCheckpoint } from './checkpoint.ts';
+import {
+  openCheckpoint,
+  readCheckpoint,
+  readCheckpointJson,
+  writeCheckpoint,
+} from './checkpoint.ts';
 
 /** Files beside the weights that a model folder carries along unchanged. */
 const COMPANION_FILES = [
@@ -52,9 +58,20 @@ async function readTemplate(folder: string): Promise<string> {
   }
 }
 
-/** Reads a model folder in Hugging Face layout. */
-export async function readModelBundle(folder: string): Promise<ModelBundle> {
-  const checkpoint = await readCheckpoint(folder);
+/** Reads a model folder in Hugging Face layout, its weights into memory, to be trained. */
+export async function readModelBundle(folder: string): Promise<ModelBundle<Weights>> {
+  return withCompanions(folder, await readCheckpoint(folder));
+}
+
+/** Opens a model folder in Hugging Face layout to be run: its weights stay in their files. */
+export async function openModelBundle(folder: string): Promise<ModelBundle> {
+  return withCompanions(folder, await openCheckpoint(folder));
+}
+
+async function withCompanions<W extends WeightSource>(
+  folder: string,
+  checkpoint: Checkpoint<W>,
+): Promise<ModelBundle<W>> {
   const [tokenizerJson, tokenizerConfig, preprocessor] = await Promise.all(
     COMPANION_FILES.map((file) => readCheckpointJson(join(folder, file))),
   );

@@ -32,7 +32,7 @@ const SAVE_EVERY = 250;
 
 /** What a variant is trained from. */
 export interface TrainInputs {
-  readonly bundle: ModelBundle;
+  readonly bundle: ModelBundle<Weights>;
   readonly examples: readonly PreparedExample[];
   /** Ids with latent supervision under capacity assignment; needed by variants that use it. */
   readonly latentIds?: ReadonlySet<string>;
@@ -115,7 +115,7 @@ export async function* trainVariant(
   recipe: TrainRecipe,
   inputs: TrainInputs,
   options: TrainOptions = {},
-): AsyncGenerator<StepRecord, GapModel> {
+): AsyncGenerator<StepRecord, GapModel<Weights>> {
   const { bundle } = inputs;
   const { config } = bundle.checkpoint;
   const variant = VARIANTS[name];
@@ -197,12 +197,12 @@ export async function* trainVariant(
 
 /** The bundle with the trained decoder in it, and the head beside. */
 function trainedModel(
-  bundle: ModelBundle,
+  bundle: ModelBundle<Weights>,
   trained: Weights,
   spec: HeadSpec,
   basis: PcaBasis,
   settings: LatentSettings,
-): GapModel {
+): GapModel<Weights> {
   const weights = bundle.checkpoint.weights.clone();
   const own = new Weights(headSpecs(spec));
   for (const [name, { data }] of trained.byName) {

@@ -2,6 +2,7 @@
 // Axes: B rows, T tokens, D hidden, M picture tokens, N labelled positions, L latents.
 import { mulDims } from '../engine/dims.ts';
 import { encodeGraph } from '../engine/encode.ts';
+import type { EncodedGraph } from '../engine/encode.ts';
 import { gradients } from '../engine/gradient.ts';
 import { Graph } from '../engine/graph.ts';
 import type { Value } from '../engine/graph.ts';
@@ -46,7 +47,7 @@ function pickStates(graph: Graph, name: string, count: string, states_BTD: Value
 }
 
 /** Encodes the training graph; its outputs are losses, diagnostics and `gradient.NAME`. */
-export function encodeObjective(config: ModelConfig, options: ObjectiveOptions): Uint8Array {
+export function encodeObjective(config: ModelConfig, options: ObjectiveOptions): EncodedGraph {
   const graph = new Graph();
   const parameters: Parameters = declareParameters(graph, options.parameters);
   const tokens = declareTokenInputs(graph);

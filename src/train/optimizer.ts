@@ -1,6 +1,7 @@
 // Owns AdamW over flat arrays: one small graph updates every parameter in place; the loop calls it.
 
 import { encodeGraph } from '../engine/encode.ts';
+import type { EncodedGraph } from '../engine/encode.ts';
 import { Graph } from '../engine/graph.ts';
 import { add, div, mul, scale, shift, sqrt, square, sub } from '../engine/ops/elementwise.ts';
 import { sum } from '../engine/ops/broadcast.ts';
@@ -40,7 +41,7 @@ function flat(values: Float32Array): Tensor {
   return tensor('f32', [values.length], values);
 }
 
-function updateGraph(config: AdamWConfig): Uint8Array {
+function updateGraph(config: AdamWConfig): EncodedGraph {
   const g = new Graph();
   const vector = (name: string) => g.input(name, 'float', ['N']);
   const scalar = (name: string) => g.input(name, 'float', []);
@@ -55,7 +56,7 @@ function updateGraph(config: AdamWConfig): Uint8Array {
   return encodeGraph(g);
 }
 
-function squaredNormGraph(): Uint8Array {
+function squaredNormGraph(): EncodedGraph {
   const g = new Graph();
   g.output('squared_norm', sum(square(g.input('gradient', 'float', ['N'])), [0]));
   return encodeGraph(g);

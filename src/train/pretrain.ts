@@ -8,6 +8,7 @@ import type { Raster } from '../data/raster.ts';
 import { sampleExamples } from '../data/splits.ts';
 import type { GeneratedExample } from '../data/splits.ts';
 import { VOCABULARY } from '../data/vocabulary.ts';
+import type { EncodedGraph } from '../engine/encode.ts';
 import type { SessionOptions } from '../engine/session.ts';
 import { writeCheckpoint } from '../store/checkpoint.ts';
 import type { JsonObject } from '../model/config.ts';
@@ -239,7 +240,7 @@ export async function* pretrain(
     bundle.patches,
   );
   const layout = pictureLayout(config.vision, sample.grids);
-  const objective = (): Uint8Array =>
+  const objective = (): EncodedGraph =>
     encodeObjective(config, {
       pictures: { kind: 'tower', layout },
       trained: specs,

@@ -19,6 +19,7 @@ import { VARIANTS, VARIANT_NAMES, usesLatents } from '../latent/variants.ts';
 import type { VariantName } from '../latent/variants.ts';
 import { readModelBundle, writeTrainedModel } from '../store/model-folder.ts';
 import type { ModelBundle } from '../model/bundle.ts';
+import type { Weights } from '../model/weights.ts';
 import { PictureEncoder } from '../model/picture-encoder.ts';
 import { trainVariant } from './gap.ts';
 import { forgetState } from './loop.ts';
@@ -51,7 +52,7 @@ export interface TrainFolderOptions extends SessionOptions {
 /** A finished training run. */
 export interface TrainedRun {
   readonly folder: string;
-  readonly model: GapModel;
+  readonly model: GapModel<Weights>;
   /** Rows with latent supervision, of all rows. */
   readonly numLatentRows: number;
   readonly numRows: number;
@@ -217,7 +218,7 @@ export async function* trainFolder(
     basis: stored?.basis ?? emptyBasis(hiddenSize),
     ...(latentIds ? { latentIds } : {}),
   };
-  let trained: GapModel | undefined;
+  let trained: GapModel<Weights> | undefined;
   const run = async function* (): AsyncGenerator<StepRecord, void> {
     trained = yield* trainVariant(variant, recipe, inputs, { ...options, folder: out });
   };
@@ -228,14 +229,14 @@ export async function* trainFolder(
       yield record;
     }
   }
-  const model = trained as unknown as GapModel;
+  const model = trained as unknown as GapModel<Weights>;
   await writeResult(out, model, description);
   return { ...result, model, wasTrained: true };
 }
 
 async function writeResult(
   folder: string,
-  model: GapModel,
+  model: GapModel<Weights>,
   description: RunDescription,
 ): Promise<void> {
   const provenance = new Map([['run', JSON.stringify(description)]]);

@@ -1,5 +1,6 @@
 // Owns what a training run holds in memory: weights, gradients, compiled objectives, optimizer.
 import { RuntimeError } from '../errors.ts';
+import type { EncodedGraph } from '../engine/encode.ts';
 import { Session } from '../engine/session.ts';
 import type { SessionOptions } from '../engine/session.ts';
 import { tensor } from '../engine/tensor.ts';
@@ -28,7 +29,7 @@ export interface StepResult {
 /** How a trainer is set up. */
 export interface TrainerOptions extends SessionOptions {
   /** Encoded training graphs by name. */
-  readonly objectives: ReadonlyMap<string, () => Uint8Array>;
+  readonly objectives: ReadonlyMap<string, () => EncodedGraph>;
   /** Tensors that are fed to every run and never trained (a PCA basis). */
   readonly fixed?: ReadonlyMap<string, Tensor>;
   /** Groups of trained parameters, each side by side in the weights; one learning rate each. */

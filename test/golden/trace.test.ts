@@ -9,6 +9,7 @@ import type { DecoderOutput, StepInput } from '../../src/generate/decoder.ts';
 import { generateBatch } from '../../src/generate/generate.ts';
 import { sampleToken } from '../../src/generate/sampling.ts';
 import { headSpecs } from '../../src/latent/head.ts';
+import type { Weights } from '../../src/model/weights.ts';
 import type { GapModel } from '../../src/latent/model.ts';
 import type { HeadKind } from '../../src/latent/variants.ts';
 import { positionConfig, promptIds } from '../../src/model/bundle.ts';
@@ -239,7 +240,7 @@ function expectSame(what: string, found: Seen | undefined, expected: Seen): void
 
 /** The training objective over rows with given latents as inputs and targets. */
 async function runObjective(
-  model: GapModel,
+  model: GapModel<Weights>,
   rows: readonly TraceRow[],
 ): Promise<Record<string, Tensor>> {
   const { bundle, head, settings } = model;

@@ -70,7 +70,7 @@ export function miniHeadSpec(kind: HeadKind, hiddenSize: number, basis: PcaBasis
 /** A random model with a random head, adapter included. */
 export async function miniGapModel(
   options: MiniOptions & { readonly head?: HeadKind; readonly positions?: LatentPositions } = {},
-): Promise<GapModel> {
+): Promise<GapModel<Weights>> {
   const bundle = miniBundle(options);
   const { hiddenSize } = bundle.checkpoint.config.text;
   const basis = await miniBasis(hiddenSize);
@@ -119,15 +119,15 @@ function join(parts: readonly Float32Array[]): Float32Array {
 
 /** The model without cache and without loss: every position's input, state, logits and prediction. */
 export class Trace implements AsyncDisposable {
-  private readonly model: GapModel;
+  private readonly model: GapModel<Weights>;
   private readonly session: Session;
 
-  private constructor(model: GapModel, session: Session) {
+  private constructor(model: GapModel<Weights>, session: Session) {
     this.model = model;
     this.session = session;
   }
 
-  static async create(model: GapModel): Promise<Trace> {
+  static async create(model: GapModel<Weights>): Promise<Trace> {
     const { config, weights } = model.bundle.checkpoint;
     const width = config.text.hiddenSize;
     const graph = new Graph();

@@ -83,7 +83,7 @@ export function randomWeights(specs: readonly ParameterSpec[], rng: Rng): Weight
 }
 
 /** A bundle in memory; its folder does not exist. */
-export function miniBundle(options: MiniOptions = {}): ModelBundle {
+export function miniBundle(options: MiniOptions = {}): ModelBundle<Weights> {
   const configJson = miniConfigJson(options);
   const config = parseModelConfig(configJson, 'the mini model');
   const { vision } = config;

@@ -242,17 +242,8 @@ export function where(mask: Value, a: Value, b: Value): Value {
   });
 }
 
-const ONNX_CAST_CODES: Record<GraphDType, number> = {
-  f32: 1,
-  f64: 11,
-  f16: 10,
-  i64: 7,
-  i32: 6,
-  bool: 9,
-};
-
 function isFloat(dtype: GraphDType): boolean {
-  return dtype !== 'i64' && dtype !== 'i32' && dtype !== 'bool';
+  return dtype === 'f32' || dtype === 'f64' || dtype === 'f16';
 }
 
 /** The value in another type; gradients flow between floating-point types only. */
@@ -263,8 +254,7 @@ export function cast(x: Value, dtype: GraphDType): Value {
     inputs: [x],
     dtype,
     shape: x.shape,
-    emit: (e, names) =>
-      e.node('Cast', names, { attributes: { to: { int: ONNX_CAST_CODES[dtype] } } }),
+    emit: (e, [input = '']) => e.cast(input, dtype),
     gradient: (g) => [isFloat(x.dtype) && isFloat(dtype) ? cast(g, x.dtype) : null],
   });
 }

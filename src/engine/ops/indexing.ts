@@ -25,7 +25,12 @@ export function gatherRows(table: Value, index: Value): Value {
     inputs: [table, index],
     dtype: table.dtype,
     shape: [...index.shape, width],
-    emit: (e, names) => e.node('Gather', names, { attributes: { axis: { int: 0 } } }),
+    // Of a table in a storage type only the rows that are read get widened.
+    readsStorage: true,
+    emit: (e, [from = '', at = '']) => {
+      const rows = e.node('Gather', [from, at], { attributes: { axis: { int: 0 } } });
+      return e.storageTypes.has(from) ? e.cast(rows, table.dtype) : rows;
+    },
     gradient: (g) => {
       const flat = mulDims(...index.shape);
       return [scatterAddRows(reshape(g, [flat, width]), reshape(index, [flat]), table.shape), null];

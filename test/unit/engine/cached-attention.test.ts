@@ -17,7 +17,7 @@ import { at, fromTensor, tabulate } from '../../helpers/nd.ts';
 import type { Nd } from '../../helpers/nd.ts';
 import { randomValues } from '../../helpers/op-case.ts';
 
-const [B, S, H, J, E] = [2, 7, 4, 2, 8];
+const [S, H, J, E] = [12, 4, 2, 8];
 
 function attentionGraph(float: 'f32' | 'f64' = 'f32'): { graph: Graph; result: CachedAttention } {
   const graph = new Graph(float);
@@ -59,7 +59,20 @@ const tokenOf = (x_BTJE: Nd, b: number, t: number): Nd =>
   tabulate([J, E], ([j = 0, e = 0]) => at(x_BTJE, [b, t, j, e]));
 
 describe('attention over a cache', () => {
-  it('is plain causal attention through a padded first call and single tokens after it', async () => {
+  it.each([
+    {
+      title: 'a padded first call and single tokens after it',
+      // New tokens a row; the longest row fills the call, the others are padded on the right.
+      calls: [
+        [2, 4],
+        [1, 1],
+        [1, 1],
+        [1, 1],
+      ],
+    },
+    { title: 'a prompt of one row in pieces of any length', calls: [[3], [1], [4], [2], [1]] },
+  ])('is plain causal attention through $title', async ({ calls }) => {
+    const B = calls[0]?.length ?? 0;
     const { graph, result } = attentionGraph();
     graph.output('mixed', result.mixed);
     graph.output('present_key', result.key_BJSE);
@@ -73,13 +86,6 @@ describe('attention over a cache', () => {
     }
     const rng = new Rng(3);
     const rows: Row[] = Array.from({ length: B }, () => ({ keys: [], values: [] }));
-    /** New tokens a row; the longest row fills the call, the others are padded on the right. */
-    const calls = [
-      [2, 4],
-      [1, 1],
-      [1, 1],
-      [1, 1],
-    ];
     for (const counts of calls) {
       const T = Math.max(...counts);
       const draw = (heads: number): Nd => randomValues(rng, [B, T, heads, E], -2, 2);

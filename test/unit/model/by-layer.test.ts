@@ -68,6 +68,7 @@ function watched(
       tell(name, 'rows');
       return inner.readRows(name, first, count);
     },
+    place: (name) => inner.place(name),
     readInto: (name, target) => inner.readInto(name, target),
     readAll: () => inner.readAll(),
     close: () => inner.close(),

@@ -12,6 +12,7 @@ import { assembleRow } from '../../../src/processor/sequence.ts';
 import { Rng } from '../../../src/rng.ts';
 import { stepBatches } from '../../../src/train/gap-batch.ts';
 import type { TrainingRow } from '../../../src/train/gap-batch.ts';
+import type { EncodedGraph } from '../../../src/engine/encode.ts';
 import { encodeObjective } from '../../../src/train/objective.ts';
 import { Trainer } from '../../../src/train/trainer.ts';
 import { MINI_LATENTS, SESSION, Trace, miniGapModel } from '../../helpers/mini-gap.ts';
@@ -43,7 +44,7 @@ async function makeTrainer(): Promise<Trainer> {
     weights.get(name).data.set(source.data);
   }
   const latents = { head: HEAD.spec, loss: 'mse' as const, padId: BUNDLE.sequence.latentPad };
-  const predict = (): Uint8Array =>
+  const predict = (): EncodedGraph =>
     encodeObjective(BUNDLE.checkpoint.config, {
       pictures: { kind: 'rows' },
       parameters: specs,

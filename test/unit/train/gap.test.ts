@@ -7,6 +7,7 @@ import type { TrainRecipe } from '../../../src/config.ts';
 import type { PreparedExample } from '../../../src/context/prepared.ts';
 import { ConfigError, DataError } from '../../../src/errors.ts';
 import { countLiveSessions } from '../../../src/engine/session.ts';
+import type { Weights } from '../../../src/model/weights.ts';
 import type { GapModel } from '../../../src/latent/model.ts';
 import { VARIANTS, VARIANT_NAMES, usesLatents } from '../../../src/latent/variants.ts';
 import type { VariantName } from '../../../src/latent/variants.ts';
@@ -45,7 +46,7 @@ const INPUTS: TrainInputs = {
 
 interface Outcome {
   readonly records: StepRecord[];
-  readonly model?: GapModel;
+  readonly model?: GapModel<Weights>;
   readonly error?: unknown;
 }
 

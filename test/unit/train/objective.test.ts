@@ -1,11 +1,13 @@
 // Tests the training graph: its losses against the plain forward pass and by hand, its gradients.
 // Axes: B rows, T tokens, L latents, D hidden.
 import { describe, expect, it } from 'vitest';
+import type { EncodedGraph } from '../../../src/engine/encode.ts';
 import { Session } from '../../../src/engine/session.ts';
 import { tensor } from '../../../src/engine/tensor.ts';
 import type { Tensor } from '../../../src/engine/tensor.ts';
 import { headSpecs } from '../../../src/latent/head.ts';
 import type { LatentLoss } from '../../../src/latent/head.ts';
+import type { Weights } from '../../../src/model/weights.ts';
 import type { GapModel } from '../../../src/latent/model.ts';
 import type { HeadKind } from '../../../src/latent/variants.ts';
 import { int64Tensor, pictureLayout, visionFeeds } from '../../../src/model/feeds.ts';
@@ -27,7 +29,11 @@ function numbers(t: Tensor | undefined): number[] {
 }
 
 /** Runs an encoded objective over a model's own weights and the given feeds. */
-async function run(model: GapModel, encoded: Uint8Array, feeds: Tensors): Promise<Tensors> {
+async function run(
+  model: GapModel<Weights>,
+  encoded: EncodedGraph,
+  feeds: Tensors,
+): Promise<Tensors> {
   await using session = await Session.create(encoded, SESSION);
   const { bundle, head } = model;
   const known = [...bundle.checkpoint.weights.byName, ...head.weights.byName, ...head.fixed];
@@ -100,10 +106,10 @@ describe('the language loss of the objective', () => {
 });
 
 interface LatentRun {
-  readonly model: GapModel;
+  readonly model: GapModel<Weights>;
   readonly feeds: Record<string, Tensor>;
   readonly targets_LD: Float32Array;
-  readonly encoded: Uint8Array;
+  readonly encoded: EncodedGraph;
 }
 
 async function latentRun(

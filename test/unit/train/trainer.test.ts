@@ -18,7 +18,7 @@ import { miniFeeds } from '../../helpers/mini-rows.ts';
 const ADAMW = { beta1: 0.9, beta2: 0.98, epsilon: 1e-8, weightDecay: 0.01, clipNorm: 1 };
 const RATES = [1e-2, 2e-2];
 
-async function makeTrainer(model: GapModel): Promise<Trainer> {
+async function makeTrainer(model: GapModel<Weights>): Promise<Trainer> {
   const { config, weights: base } = model.bundle.checkpoint;
   const [backbone, head] = [decoderSpecs(config.text), headSpecs(model.head.spec)];
   const parameters = [...backbone, ...head];
@@ -62,7 +62,7 @@ function copyState(trainer: Trainer): Map<string, Tensor> {
 
 describe('a trainer', () => {
   const before = countLiveSessions();
-  let model: GapModel;
+  let model: GapModel<Weights>;
   let trainer: Trainer;
   let text: BatchFeeds;
   let latent: BatchFeeds;
