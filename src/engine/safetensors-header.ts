@@ -201,7 +201,7 @@ function checkCover(
 }
 
 /** What a header says about a tensor to be written. */
-interface Description {
+export interface TensorDescription {
   readonly dtype: DType;
   readonly dims: readonly number[];
 }
@@ -219,7 +219,7 @@ export interface EncodedHeader {
  * @throws CheckpointError on the name the format reserves and on a header over its limit.
  */
 export function encodeHeader(
-  tensors: ReadonlyMap<string, Description>,
+  tensors: ReadonlyMap<string, TensorDescription>,
   metadata: ReadonlyMap<string, string>,
 ): EncodedHeader {
   const sorted = [...tensors].sort(

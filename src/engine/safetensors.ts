@@ -20,6 +20,9 @@ export const SINGLE_FILE = 'model.safetensors';
 /** Source: Hugging Face `save_pretrained`, the list of shards of a large model. */
 export const INDEX_FILE = 'model.safetensors.index.json';
 
+/** ours: bytes of one piece of a tensor that is read bit by bit; larger ones are no faster. */
+export const PIECE_BYTES = 1 << 24;
+
 /** Tensors by name with the strings stored beside them; what a whole file holds. */
 export interface TensorFile {
   readonly tensors: ReadonlyMap<string, Tensor>;
@@ -38,6 +41,11 @@ export interface TensorReader extends AsyncDisposable {
   readRows(name: string, first: number, count: number): Promise<Tensor>;
   /** Reads the raw little-endian bytes of one tensor into memory the caller owns. */
   readInto(name: string, target: Uint8Array): Promise<void>;
+  /**
+   * The raw little-endian bytes of one tensor in pieces, for tensors too large to hold. A piece
+   * is good until the next one is asked for: its memory is filled again.
+   */
+  pieces(name: string): AsyncIterable<Uint8Array>;
   /** Reads everything. */
   readAll(): Promise<TensorFile>;
   /** Frees the file handles; closing twice is fine. */
@@ -192,6 +200,16 @@ class Reader implements TensorReader {
       });
     }
     await readExactly(shard, target, info.begin);
+  }
+
+  async *pieces(name: string): AsyncGenerator<Uint8Array> {
+    const { shard, info } = this.#find(name);
+    const piece = allocate(Math.min(PIECE_BYTES, info.end - info.begin), name);
+    for (let at = info.begin; at < info.end; at += PIECE_BYTES) {
+      const part = piece.subarray(0, Math.min(PIECE_BYTES, info.end - at));
+      await readExactly(shard, part, at);
+      yield part;
+    }
   }
 
   async readAll(): Promise<TensorFile> {
