@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { CheckpointError, RuntimeError, ShapeError } from '../errors.ts';
 import { systemCode, writeFileAtomic } from './atomic-file.ts';
 import { encodeHeader, MAX_HEADER_BYTES, type TensorInfo } from './safetensors-header.ts';
+import { parseShardIndex } from './safetensors-index.ts';
 import {
   closeAll,
   expectFile,
@@ -12,7 +13,7 @@ import {
   readExactly,
   type Shard,
 } from './safetensors-shard.ts';
-import { isObject, parseJsonObject, show } from './strict-json.ts';
+import { show } from './strict-json.ts';
 import { bytesOf, showDims, tensor, tensorFromBytes, type Tensor } from './tensor.ts';
 
 /** Source: Hugging Face `save_pretrained`, the weights of a model in one file. */
@@ -68,7 +69,7 @@ export async function openSafetensors(path: string): Promise<TensorReader> {
  * promises a tensor that its shard does not have.
  */
 export async function openShardedSafetensors(indexPath: string): Promise<TensorReader> {
-  const fileOf = parseIndex(await readIndex(indexPath), indexPath);
+  const fileOf = parseShardIndex(await readIndex(indexPath), indexPath);
   const shards = new Map<string, Shard>();
   try {
     for (const file of new Set(fileOf.values())) {
@@ -94,14 +95,15 @@ export async function openShardedSafetensors(indexPath: string): Promise<TensorR
 }
 
 /**
- * Opens the weights of a Hugging Face model folder: the shards if there is an index, else
- * `model.safetensors`.
+ * Opens the weights of a Hugging Face model folder: `model.safetensors` if it is there, as the
+ * reference does, else the shards of the index. Links are followed: a download cache is made of
+ * them. Source: transformers 5.23.0 modeling_utils.py, `_get_resolved_checkpoint_files`.
  * @throws CheckpointError when the folder has neither, or as the two functions above.
  */
 export async function openModelFolder(folder: string): Promise<TensorReader> {
   for (const [file, opener] of [
-    [INDEX_FILE, openShardedSafetensors],
     [SINGLE_FILE, openSafetensors],
+    [INDEX_FILE, openShardedSafetensors],
   ] as const) {
     if (await exists(join(folder, file))) return opener(join(folder, file));
   }
@@ -266,35 +268,4 @@ async function readIndex(path: string): Promise<Uint8Array> {
   } catch (error) {
     throw openError(path, error);
   }
-}
-
-/** Shard file by tensor name. */
-function parseIndex(bytes: Uint8Array, path: string): ReadonlyMap<string, string> {
-  const weightMap = parseJsonObject(bytes, path)['weight_map'];
-  if (!isObject(weightMap)) {
-    throw new CheckpointError({
-      what: `${path} has no weight_map`,
-      got: show(weightMap),
-      expected: 'an object of tensor name: shard file',
-      fix: 'get the file again; it is not the index of a sharded checkpoint',
-    });
-  }
-  const fileOf = new Map<string, string>();
-  for (const [name, file] of Object.entries(weightMap)) {
-    if (typeof file !== 'string' || !isPlainFileName(file)) {
-      throw new CheckpointError({
-        what: `${path} names a shard of tensor ${show(name)} that is no plain file name`,
-        got: show(file),
-        expected: 'the name of a .safetensors file in the same folder',
-        fix: 'do not use this checkpoint unless you know where it comes from',
-      });
-    }
-    fileOf.set(name, file);
-  }
-  return fileOf;
-}
-
-/** No folders, no drive letters, no NUL: the shard can only lie beside its index. */
-function isPlainFileName(file: string): boolean {
-  return /^[^/\\:\0]+\.safetensors$/.test(file);
 }
