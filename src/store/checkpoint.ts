@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { CheckpointError } from '../errors.ts';
 import { writeFileAtomic } from '../engine/atomic-file.ts';
 import { openModelFolder, writeSafetensors } from '../engine/safetensors.ts';
+import { parseJsonObject } from '../engine/strict-json.ts';
 import type { Tensor } from '../engine/tensor.ts';
-import { canonicalName } from '../model/checkpoint.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
 import { parseModelConfig } from '../model/config.ts';
 import type { JsonObject } from '../model/config.ts';
+import { expectSameHead, matchParameters } from '../model/parameter-names.ts';
 import { modelSpecs } from '../model/parameters.ts';
 import { fillWeights } from '../model/weights.ts';
 import type { Weights } from '../model/weights.ts';
@@ -27,8 +28,8 @@ async function expectSize(path: string): Promise<void> {
   });
 }
 
-/** Reads and parses a JSON file of a checkpoint. */
-export async function readCheckpointJson(path: string): Promise<unknown> {
+/** Reads and parses a JSON file of a checkpoint: an object. */
+export async function readCheckpointJson(path: string): Promise<JsonObject> {
   let text: Buffer;
   try {
     await expectSize(path);
@@ -44,32 +45,21 @@ export async function readCheckpointJson(path: string): Promise<unknown> {
       cause,
     );
   }
-  try {
-    return JSON.parse(text.toString('utf8')) as unknown;
-  } catch (cause) {
-    throw new CheckpointError(
-      { what: `${path} is no JSON`, got: cause instanceof Error ? cause.message : '' },
-      cause,
-    );
-  }
+  return parseJsonObject(text, path);
 }
 
 /** Reads a model's config and all its weights as f32. For models that fit in memory whole. */
 export async function readCheckpoint(folder: string): Promise<Checkpoint> {
   const path = join(folder, 'config.json');
-  const configJson = (await readCheckpointJson(path)) as JsonObject;
+  const configJson = await readCheckpointJson(path);
   const config = parseModelConfig(configJson, path);
   const specs = modelSpecs(config);
-  const wanted = new Set(specs.map((s) => s.name));
   await using reader = await openModelFolder(folder);
+  const names = matchParameters(specs, reader.infos, folder);
+  await expectSameHead(reader, names, folder);
+  const { fileNames } = names;
   const tensors = new Map<string, Tensor>();
-  const fileNames = new Map<string, string>();
-  for (const fileName of reader.infos.keys()) {
-    const name = canonicalName(fileName);
-    if (!wanted.has(name)) continue;
-    fileNames.set(name, fileName);
-    tensors.set(name, await reader.read(fileName));
-  }
+  for (const [name, fileName] of fileNames) tensors.set(name, await reader.read(fileName));
   return { folder, config, configJson, weights: fillWeights(specs, tensors, folder), fileNames };
 }
 

@@ -41,7 +41,7 @@ async function readTemplate(folder: string): Promise<string> {
   try {
     return await readFile(join(folder, TEMPLATE_FILE), 'utf8');
   } catch {
-    const json = (await readCheckpointJson(join(folder, 'tokenizer_config.json'))) as JsonObject;
+    const json = await readCheckpointJson(join(folder, 'tokenizer_config.json'));
     const template = json['chat_template'];
     if (typeof template === 'string') return template;
     throw new CheckpointError({
