@@ -34,6 +34,8 @@ export interface TensorFile {
 export interface TensorReader extends AsyncDisposable {
   /** Type, dims and place of every tensor; nothing is read for it. */
   readonly infos: ReadonlyMap<string, TensorInfo>;
+  /** Path of the file that each tensor lies in. */
+  readonly paths: ReadonlyMap<string, string>;
   /** The strings of `__metadata__`; of a sharded checkpoint those of its first shard. */
   readonly metadata: ReadonlyMap<string, string>;
   /** Reads one tensor, and only its bytes. @throws CheckpointError on an unknown name. */
@@ -152,6 +154,7 @@ function allocate(sizeBytes: number, name: string): Uint8Array {
 
 class Reader implements TensorReader {
   readonly infos: ReadonlyMap<string, TensorInfo>;
+  readonly paths: ReadonlyMap<string, string>;
   readonly metadata: ReadonlyMap<string, string>;
   readonly #owners: ReadonlyMap<string, Shard>;
   readonly #shards: readonly Shard[];
@@ -163,6 +166,7 @@ class Reader implements TensorReader {
       if (info !== undefined) infos.set(name, info);
     }
     this.infos = infos;
+    this.paths = new Map([...owners].map(([name, { path }]) => [name, path]));
     this.metadata = shards[0]?.metadata ?? new Map<string, string>();
     this.#owners = owners;
     this.#shards = shards;

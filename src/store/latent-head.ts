@@ -11,6 +11,7 @@ import type { GapModel, LatentHead, LatentSettings } from '../latent/model.ts';
 import type { PcaBasis } from '../latent/pca.ts';
 import { VARIANTS } from '../latent/variants.ts';
 import { fillWeights } from '../model/weights.ts';
+import { expectLatentTokens } from '../processor/tokens.ts';
 import { readModelBundle } from './model-folder.ts';
 
 /** File of the latent head beside a checkpoint. */
@@ -78,6 +79,7 @@ export async function readGapModel(folder: string): Promise<GapModel> {
     () => false,
   );
   if (!present) return { bundle, head: outputHead() };
+  expectLatentTokens(bundle.sequence, folder);
   const file = await readSafetensors(place);
   const settings = parseSettings(file.metadata.get('settings'), place);
   const specs = headSpecs(settings.head);

@@ -2,7 +2,6 @@
 import { copyFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CheckpointError } from '../errors.ts';
-import { LATENT_END, LATENT_PAD, LATENT_START } from '../data/format.ts';
 import { writeFileAtomic } from '../engine/atomic-file.ts';
 import type { ModelBundle } from '../model/bundle.ts';
 import type { JsonObject } from '../model/config.ts';
@@ -11,6 +10,7 @@ import { createChatTemplate } from '../processor/chat.ts';
 import { CLIP_MEAN, CLIP_STD } from '../processor/patches.ts';
 import type { TokenizerFiles } from '../processor/tiny-tokenizer.ts';
 import { createTokenizer } from '../processor/tokenizer.ts';
+import { expectRowsFor, latentTokenIds } from '../processor/tokens.ts';
 import { readCheckpoint, readCheckpointJson, writeCheckpoint } from './checkpoint.ts';
 
 /** Files beside the weights that a model folder carries along unchanged. */
@@ -52,15 +52,19 @@ async function readTemplate(folder: string): Promise<string> {
   }
 }
 
-/** Reads a model folder in Hugging Face layout. */
+/**
+ * Reads a model folder in Hugging Face layout. A tokenizer without the tokens of latent spans, as
+ * published ones are, will do for text; what needs latents calls expectLatentTokens.
+ */
 export async function readModelBundle(folder: string): Promise<ModelBundle> {
   const checkpoint = await readCheckpoint(folder);
   const [tokenizerJson, tokenizerConfig, preprocessor] = await Promise.all(
     COMPANION_FILES.map((file) => readCheckpointJson(join(folder, file))),
   );
   const tokenizer = createTokenizer(tokenizerJson, tokenizerConfig);
-  const { vision } = checkpoint.config;
-  const json = preprocessor as JsonObject;
+  const { vision, text } = checkpoint.config;
+  expectRowsFor(tokenizer, text.vocabSize, folder);
+  const json = preprocessor ?? {};
   return {
     checkpoint,
     tokenizer,
@@ -78,9 +82,7 @@ export async function readModelBundle(folder: string): Promise<ModelBundle> {
     },
     sequence: {
       imagePad: checkpoint.config.tokens.image,
-      latentStart: tokenizer.idOf(LATENT_START),
-      latentPad: tokenizer.idOf(LATENT_PAD),
-      latentEnd: tokenizer.idOf(LATENT_END),
+      ...latentTokenIds(tokenizer),
       responseEnd: tokenizer.idOf('<|im_end|>'),
     },
     padId: tokenizer.idOf('<|endoftext|>'),

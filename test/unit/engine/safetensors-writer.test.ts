@@ -155,7 +155,7 @@ describe('the index of shards', () => {
     await writeSafetensors(join(folder, shards[0]), new Map([['b', value]]));
     await writeSafetensors(join(folder, shards[1]), new Map([['a', value]]));
     const text = encodeShardIndex({
-      weightMap: new Map<string, Tensor>([
+      weightMap: new Map([
         ['b', shards[0]],
         ['a', shards[1]],
       ]),
