@@ -19,6 +19,9 @@ import { modelSpecs } from '../../../src/model/parameters.ts';
 import { buildTinyTokenizer } from '../../../src/processor/tiny-tokenizer.ts';
 import { NO_TOKEN } from '../../../src/processor/tokens.ts';
 import { Rng } from '../../../src/rng.ts';
+import { encodePng } from '../../../src/data/png.ts';
+import { createRaster } from '../../../src/data/raster.ts';
+import { askModel } from '../../../src/generate/ask.ts';
 import { gapvl } from '../../helpers/command-line.ts';
 import {
   MINI_WORDS,
@@ -330,6 +333,53 @@ describe('adding the tokens of latent spans', () => {
 });
 
 describe('a published model without the tokens', () => {
+  it('answers in text on the command line, and is refused for training with latents', async () => {
+    await inTemporaryFolder(async (folder) => {
+      const [model, data] = [join(folder, 'model'), join(folder, 'data')];
+      await publish(model, { tied: false, spare: 2, sharded: true });
+      const picture = join(folder, 'picture.png');
+      await writeFile(picture, encodePng(createRaster(16, 16, [10, 200, 30])));
+      const answer = await gapvl([
+        ...['generate', '--model', model, '--image', picture, '--max-new-tokens', '6'],
+        ...['--threads', '1', '--json', 'what is it'],
+      ]);
+      expect(answer.code, answer.err).toBe(0);
+      const record = JSON.parse(answer.out) as { tokens: number[]; spans: unknown[] };
+      expect(record.spans).toEqual([]);
+      expect(record.tokens.every((id) => id >= 0)).toBe(true);
+      await gapvl([
+        'data',
+        'generate',
+        '--out',
+        data,
+        '--train',
+        '10',
+        '--validation',
+        '0',
+        '--test',
+        '2',
+        '--quiet',
+      ]);
+      const training = await gapvl([
+        ...['train', '--variant', 'output-mse', '--model', model, '--data', data, '--quiet'],
+        ...['--basis', join(folder, 'no-basis'), '--out', join(folder, 'trained')],
+      ]);
+      expect(training.code).toBe(3);
+      expect(training.err).toContain(`run \`gapvl tokens add --model ${model} --out DIR\``);
+      expect(await readdir(folder)).not.toContain('trained');
+    });
+  });
+
+  it('is asked for latents by the library and says the same', async () => {
+    await inTemporaryFolder(async (folder) => {
+      await publish(folder, { tied: true, spare: 0 });
+      const model = await readGapModel(folder);
+      const asked = { picture: createRaster(16, 16, [0, 0, 0]), question: 'what is it', seed: 1 };
+      const answer = askModel(model, { ...asked, numLatents: 4 });
+      await expect(answer.next()).rejects.toThrow('gapvl tokens add');
+    });
+  });
+
   it('loads for text, and says what to run where latents are asked for', async () => {
     await inTemporaryFolder(async (folder) => {
       await publish(folder, { tied: true, spare: 0 });
