@@ -203,6 +203,35 @@ describe('adding the tokens of latent spans', () => {
     });
   });
 
+  it.each([
+    [151_936, true],
+    [152_064, false],
+  ])('takes ids 151665 to 151667 in the %i rows of published models', async (vocab, tied) => {
+    await inTemporaryFolder(async (folder) => {
+      const [model, out] = [join(folder, 'model'), join(folder, 'out')];
+      const { numTokens } = await publish(model, {
+        tied,
+        spare: vocab - publishedTokenizer().numTokens,
+      });
+      // Source: the largest id in Qwen2.5-VL's tokenizer.json is 151664.
+      const tokenizer = await json(join(model, 'tokenizer.json'));
+      const shifted = (tokenizer['added_tokens'] as { id: number }[]).map((token) => ({
+        ...token,
+        id: token.id - numTokens + 151_665,
+      }));
+      await writeFile(
+        join(model, 'tokenizer.json'),
+        JSON.stringify({ ...tokenizer, added_tokens: shifted }),
+      );
+      const { tokens, vocabBefore, vocabAfter } = await addLatentTokens({ model, out, seed: 0 });
+      expect(tokens.map(({ id }) => id)).toEqual([151_665, 151_666, 151_667]);
+      expect([vocabBefore, vocabAfter]).toEqual([vocab, vocab]);
+      expect(await readFile(join(out, 'config.json'), 'utf8')).toBe(
+        `${JSON.stringify(await json(join(model, 'config.json')), null, 2)}\n`,
+      );
+    });
+  });
+
   it('writes them into every file of the tokenizer, as special tokens', async () => {
     await inTemporaryFolder(async (folder) => {
       const [model, out] = [join(folder, 'model'), join(folder, 'out')];
