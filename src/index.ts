@@ -40,6 +40,7 @@ export type { DecodeOptions } from './processor/picture.ts';
 
 // Models: Hugging Face folders, with the latent head beside.
 export { openGapModel, readGapModel } from './store/latent-head.ts';
+export { addLatentTokens } from './store/latent-tokens.ts';
 export type { GapModel, LatentHead, LatentSettings } from './latent/model.ts';
 export { VARIANTS, VARIANT_NAMES, usesLatents } from './latent/variants.ts';
 export type { TeacherInputs, Variant, VariantName } from './latent/variants.ts';

@@ -13,6 +13,7 @@ export const GROUPS: ReadonlyMap<string, string> = new Map([
   ['data', 'make and look at examples'],
   ['capacity', 'find out what the base model can already answer'],
   ['pca', 'the basis latents are written in'],
+  ['tokens', 'the tokens of latent spans'],
 ]);
 
 /** Every command, in the order of the help. To add one: a file here, a line here. */
@@ -26,6 +27,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     words: ['pretrain'],
     summary: 'train the tiny base from nothing',
     load: async () => (await import('./pretrain.ts')).command,
+  },
+  {
+    words: ['tokens', 'add'],
+    summary: 'give a published model the tokens of latent spans',
+    load: async () => (await import('./tokens-add.ts')).command,
   },
   {
     words: ['capacity', 'score'],

@@ -33,14 +33,14 @@ export function systemCode(error: unknown): string | undefined {
  */
 export async function writeFileAtomic(
   path: string,
-  parts: Iterable<Uint8Array | string>,
+  parts: Iterable<Uint8Array | string> | AsyncIterable<Uint8Array | string>,
 ): Promise<void> {
   let temporary: string | undefined;
   try {
     const [name, handle] = await openTemporary(path);
     temporary = name;
     try {
-      for (const part of parts) await writeAll(handle, part);
+      for await (const part of parts) await writeAll(handle, part);
       await handle.sync();
     } finally {
       await handle.close();

@@ -25,6 +25,30 @@ const DTYPES_BY_NAME: ReadonlyMap<unknown, DType> = new Map(
   Object.entries(DTYPE_NAMES).map(([dtype, name]) => [name, dtype as DType]),
 );
 
+/**
+ * What is known about dtypes of the format that are not read here; the message says it.
+ * Source: safetensors format, its list of dtypes.
+ */
+const UNREAD_DTYPES: ReadonlyMap<unknown, string> = new Map([
+  ...[
+    'F8_E4M3',
+    'F8_E5M2',
+    'F8_E4M3FNUZ',
+    'F8_E5M2FNUZ',
+    'F8_E8M0',
+    'F6_E2M3',
+    'F6_E3M2',
+    'F4',
+  ].map(
+    (name) => [name, 'quantized weights; get the checkpoint they were made from (bf16)'] as const,
+  ),
+  ...['I8', 'I16', 'U16', 'U32', 'U64'].map(
+    (name) =>
+      [name, 'no weights of this model; get the checkpoint without quantization (bf16)'] as const,
+  ),
+  ['C64', 'complex numbers, which no weight of this model is'],
+]);
+
 /** Where one tensor lies; offsets in bytes from the end of the header. */
 export interface TensorInfo {
   readonly dtype: DType;
@@ -123,7 +147,7 @@ function parseInfo(value: unknown, label: string): TensorInfo {
       what: `${what} has a dtype that cannot be read`,
       got: show(dtypeName),
       expected: Object.values(DTYPE_NAMES).join(', '),
-      fix: 'store it in one of these dtypes',
+      fix: UNREAD_DTYPES.get(dtypeName) ?? 'store it in one of these dtypes',
     });
   }
   const dims = parseNumbers(shape, `Shape of tensor ${label}`);
@@ -201,7 +225,7 @@ function checkCover(
 }
 
 /** What a header says about a tensor to be written. */
-interface Description {
+export interface TensorDescription {
   readonly dtype: DType;
   readonly dims: readonly number[];
 }
@@ -219,7 +243,7 @@ export interface EncodedHeader {
  * @throws CheckpointError on the name the format reserves and on a header over its limit.
  */
 export function encodeHeader(
-  tensors: ReadonlyMap<string, Description>,
+  tensors: ReadonlyMap<string, TensorDescription>,
   metadata: ReadonlyMap<string, string>,
 ): EncodedHeader {
   const sorted = [...tensors].sort(

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { CheckpointError, RuntimeError, ShapeError } from '../errors.ts';
 import { systemCode, writeFileAtomic } from './atomic-file.ts';
 import { encodeHeader, MAX_HEADER_BYTES, type TensorInfo } from './safetensors-header.ts';
+import { parseShardIndex } from './safetensors-index.ts';
 import {
   closeAll,
   expectFile,
@@ -13,13 +14,16 @@ import {
   type Shard,
 } from './safetensors-shard.ts';
 import type { StoredTensor } from './stored.ts';
-import { isObject, parseJsonObject, show } from './strict-json.ts';
+import { show } from './strict-json.ts';
 import { bytesOf, showDims, tensor, tensorFromBytes, type Tensor } from './tensor.ts';
 
 /** Source: Hugging Face `save_pretrained`, the weights of a model in one file. */
 export const SINGLE_FILE = 'model.safetensors';
 /** Source: Hugging Face `save_pretrained`, the list of shards of a large model. */
 export const INDEX_FILE = 'model.safetensors.index.json';
+
+/** ours: bytes of one piece of a tensor that is read bit by bit; larger ones are no faster. */
+export const PIECE_BYTES = 1 << 24;
 
 /** Tensors by name with the strings stored beside them; what a whole file holds. */
 export interface TensorFile {
@@ -31,6 +35,8 @@ export interface TensorFile {
 export interface TensorReader extends AsyncDisposable {
   /** Type, dims and place of every tensor; nothing is read for it. */
   readonly infos: ReadonlyMap<string, TensorInfo>;
+  /** Path of the file that each tensor lies in. */
+  readonly paths: ReadonlyMap<string, string>;
   /** The strings of `__metadata__`; of a sharded checkpoint those of its first shard. */
   readonly metadata: ReadonlyMap<string, string>;
   /** Reads one tensor, and only its bytes. @throws CheckpointError on an unknown name. */
@@ -41,6 +47,11 @@ export interface TensorReader extends AsyncDisposable {
   place(name: string): StoredTensor;
   /** Reads the raw little-endian bytes of one tensor into memory the caller owns. */
   readInto(name: string, target: Uint8Array): Promise<void>;
+  /**
+   * The raw little-endian bytes of one tensor in pieces, for tensors too large to hold. A piece
+   * is good until the next one is asked for: its memory is filled again.
+   */
+  pieces(name: string): AsyncIterable<Uint8Array>;
   /** Reads everything. */
   readAll(): Promise<TensorFile>;
   /** Frees the file handles; closing twice is fine. */
@@ -63,7 +74,7 @@ export async function openSafetensors(path: string): Promise<TensorReader> {
  * promises a tensor that its shard does not have.
  */
 export async function openShardedSafetensors(indexPath: string): Promise<TensorReader> {
-  const fileOf = parseIndex(await readIndex(indexPath), indexPath);
+  const fileOf = parseShardIndex(await readIndex(indexPath), indexPath);
   const shards = new Map<string, Shard>();
   try {
     for (const file of new Set(fileOf.values())) {
@@ -89,14 +100,15 @@ export async function openShardedSafetensors(indexPath: string): Promise<TensorR
 }
 
 /**
- * Opens the weights of a Hugging Face model folder: the shards if there is an index, else
- * `model.safetensors`.
+ * Opens the weights of a Hugging Face model folder: `model.safetensors` if it is there, as the
+ * reference does, else the shards of the index. Links are followed: a download cache is made of
+ * them. Source: transformers 5.23.0 modeling_utils.py, `_get_resolved_checkpoint_files`.
  * @throws CheckpointError when the folder has neither, or as the two functions above.
  */
 export async function openModelFolder(folder: string): Promise<TensorReader> {
   for (const [file, opener] of [
-    [INDEX_FILE, openShardedSafetensors],
     [SINGLE_FILE, openSafetensors],
+    [INDEX_FILE, openShardedSafetensors],
   ] as const) {
     if (await exists(join(folder, file))) return opener(join(folder, file));
   }
@@ -145,6 +157,7 @@ function allocate(sizeBytes: number, name: string): Uint8Array {
 
 class Reader implements TensorReader {
   readonly infos: ReadonlyMap<string, TensorInfo>;
+  readonly paths: ReadonlyMap<string, string>;
   readonly metadata: ReadonlyMap<string, string>;
   readonly #owners: ReadonlyMap<string, Shard>;
   readonly #shards: readonly Shard[];
@@ -156,6 +169,7 @@ class Reader implements TensorReader {
       if (info !== undefined) infos.set(name, info);
     }
     this.infos = infos;
+    this.paths = new Map([...owners].map(([name, { path }]) => [name, path]));
     this.metadata = shards[0]?.metadata ?? new Map<string, string>();
     this.#owners = owners;
     this.#shards = shards;
@@ -201,6 +215,16 @@ class Reader implements TensorReader {
       });
     }
     await readExactly(shard, target, info.begin);
+  }
+
+  async *pieces(name: string): AsyncGenerator<Uint8Array> {
+    const { shard, info } = this.#find(name);
+    const piece = allocate(Math.min(PIECE_BYTES, info.end - info.begin), name);
+    for (let at = info.begin; at < info.end; at += PIECE_BYTES) {
+      const part = piece.subarray(0, Math.min(PIECE_BYTES, info.end - at));
+      await readExactly(shard, part, at);
+      yield part;
+    }
   }
 
   async readAll(): Promise<TensorFile> {
@@ -257,35 +281,4 @@ async function readIndex(path: string): Promise<Uint8Array> {
   } catch (error) {
     throw openError(path, error);
   }
-}
-
-/** Shard file by tensor name. */
-function parseIndex(bytes: Uint8Array, path: string): ReadonlyMap<string, string> {
-  const weightMap = parseJsonObject(bytes, path)['weight_map'];
-  if (!isObject(weightMap)) {
-    throw new CheckpointError({
-      what: `${path} has no weight_map`,
-      got: show(weightMap),
-      expected: 'an object of tensor name: shard file',
-      fix: 'get the file again; it is not the index of a sharded checkpoint',
-    });
-  }
-  const fileOf = new Map<string, string>();
-  for (const [name, file] of Object.entries(weightMap)) {
-    if (typeof file !== 'string' || !isPlainFileName(file)) {
-      throw new CheckpointError({
-        what: `${path} names a shard of tensor ${show(name)} that is no plain file name`,
-        got: show(file),
-        expected: 'the name of a .safetensors file in the same folder',
-        fix: 'do not use this checkpoint unless you know where it comes from',
-      });
-    }
-    fileOf.set(name, file);
-  }
-  return fileOf;
-}
-
-/** No folders, no drive letters, no NUL: the shard can only lie beside its index. */
-function isPlainFileName(file: string): boolean {
-  return /^[^/\\:\0]+\.safetensors$/.test(file);
 }

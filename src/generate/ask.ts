@@ -10,6 +10,7 @@ import type { Calibration, Intervention } from '../latent/feedback.ts';
 import type { GapModel } from '../latent/model.ts';
 import { projectOntoPlane } from '../latent/pca.ts';
 import { PictureEncoder } from '../model/picture-encoder.ts';
+import { expectLatentTokens } from '../processor/tokens.ts';
 import { createTextStream } from '../processor/text-stream.ts';
 import { Rng } from '../rng.ts';
 import { Decoder } from './decoder.ts';
@@ -116,6 +117,7 @@ export async function* askModel(
   const numLatents = asked.numLatents ?? model.settings?.numLatents ?? 0;
   const options = { ...asked, numLatents };
   const { tokenizer, sequence, checkpoint } = model.bundle;
+  if (numLatents > 0) expectLatentTokens(sequence, checkpoint.folder);
   const request = await requestOf(model, options);
   const queryNorm = meanNorm(request.pictureRows_MD, checkpoint.config.text.hiddenSize);
   const stream = createTextStream(tokenizer);

@@ -1,4 +1,5 @@
 // Owns a model with everything text and pictures need: weights, tokenizer, chat template, patches.
+import { LATENT_TOKENS } from '../data/format.ts';
 import type { ResponsePiece } from '../data/format.ts';
 import { renderPrompt } from '../processor/chat.ts';
 import type { ChatTemplate, Message } from '../processor/chat.ts';
@@ -7,6 +8,7 @@ import type { PatchConfig } from '../processor/patches.ts';
 import type { LatentPositions, PositionConfig } from '../processor/positions.ts';
 import type { SequenceIds } from '../processor/sequence.ts';
 import type { TextTokenizer } from '../processor/tokenizer.ts';
+import { expectLatentTokens } from '../processor/tokens.ts';
 import type { Checkpoint } from './checkpoint.ts';
 import type { WeightSource } from './weights.ts';
 
@@ -47,8 +49,14 @@ export function promptIds(
   }).ids;
 }
 
-/** Ids of a response: markers are tokens, free text never is. */
+/**
+ * Ids of a response: markers are tokens, free text never is.
+ * @throws CheckpointError for latents where the tokenizer lacks their tokens.
+ */
 export function responseIds(bundle: ModelBundle, pieces: readonly ResponsePiece[]): number[] {
+  const latentTokens: readonly string[] = LATENT_TOKENS;
+  if (pieces.some(({ kind, text }) => kind === 'marker' && latentTokens.includes(text)))
+    expectLatentTokens(bundle.sequence, bundle.checkpoint.folder);
   const spaced = pieces.map((piece, i) => ({
     text: i === 0 ? piece.text : ` ${piece.text}`,
     trusted: piece.kind === 'marker',

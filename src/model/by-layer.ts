@@ -126,6 +126,7 @@ export async function runByLayer(
     throw new ShapeError({ what: 'gradients need labels', fix: 'add `labels` to the inputs' });
   const place = options.place ?? 'the checkpoint';
   const weights = new LayerWeights(reader, modelSpecs(config), place);
+  await weights.expectSameHead();
   const run = new LayerRun(weights, forwardFeeds(config, inputs), options);
   const outputs: Record<string, Tensor> = { position_ids: run.feeds['position_ids'] as Tensor };
 

@@ -60,6 +60,8 @@ export type JsonObject = Readonly<Record<string, unknown>>;
 const MAX_COUNT = 1 << 24;
 // ours: every layer costs memory before any weight is looked for; the largest Qwen2.5-VL has 80.
 const MAX_LAYERS = 1024;
+/** What holds without `rms_norm_eps`. Source: transformers 5.23.0 `Qwen2_5_VLTextConfig`. */
+const DEFAULT_EPSILON = 1e-5;
 
 function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -142,10 +144,20 @@ function readVision(reader: Reader, json: JsonObject, textHidden: number): Visio
   return vision;
 }
 
+/**
+ * The rotary settings, which moved with the years: `rope_scaling` at the root, the same in
+ * `text_config`, `rope_parameters` with the base in it. Where several stand, the oldest name counts.
+ * Source: transformers 5.23.0 configuration_qwen2_5_vl.py, `convert_rope_params_to_dict`.
+ */
+function readRope(json: JsonObject, top: JsonObject): JsonObject {
+  const names = ['rope_scaling', 'rope_parameters'];
+  const found = [json, top].flatMap((source) => names.map((name) => source[name]));
+  return found.find(isObject) ?? {};
+}
+
 function readText(reader: Reader, json: JsonObject, top: JsonObject): TextConfig {
   const path = json === top ? '' : 'text_config.';
-  const rope = json['rope_parameters'] ?? json['rope_scaling'] ?? top['rope_scaling'];
-  const ropeJson = isObject(rope) ? rope : {};
+  const ropeJson = readRope(json, top);
   const numHeads = reader.positive(json, path, 'num_attention_heads');
   const hiddenSize = reader.positive(json, path, 'hidden_size');
   const headSize = reader.positive(json, path, 'head_dim', Math.floor(hiddenSize / numHeads));
@@ -156,8 +168,9 @@ function readText(reader: Reader, json: JsonObject, top: JsonObject): TextConfig
     number,
     number,
   ];
+  const isWhole = mropeSection.every((size) => Number.isInteger(size) && size > 0);
   reader.require(
-    mropeSection[0] + mropeSection[1] + mropeSection[2] === headSize / 2,
+    isWhole && mropeSection[0] + mropeSection[1] + mropeSection[2] === headSize / 2,
     `${path}rope_scaling.mrope_section is ${JSON.stringify(section)}, expected three integers that add up to head size / 2 = ${headSize / 2}`,
   );
   const ropeType = ropeJson['rope_type'] ?? ropeJson['type'] ?? 'default';
@@ -169,6 +182,11 @@ function readText(reader: Reader, json: JsonObject, top: JsonObject): TextConfig
   reader.require(
     sliding === false,
     `${path}use_sliding_window is set; only full attention is implemented`,
+  );
+  const layerTypes: unknown = json['layer_types'] ?? [];
+  reader.require(
+    Array.isArray(layerTypes) && layerTypes.every((type) => type === 'full_attention'),
+    `${path}layer_types has others than "full_attention"; only full attention is implemented`,
   );
   const act = json['hidden_act'] ?? 'silu';
   reader.require(act === 'silu', `${path}hidden_act is ${JSON.stringify(act)}, expected "silu"`);
@@ -185,7 +203,7 @@ function readText(reader: Reader, json: JsonObject, top: JsonObject): TextConfig
     numHeads,
     numKvHeads,
     headSize,
-    rmsNormEpsilon: reader.real(json, path, 'rms_norm_eps', 1e-6),
+    rmsNormEpsilon: reader.real(json, path, 'rms_norm_eps', DEFAULT_EPSILON),
     ropeTheta: reader.real({ ...json, ...ropeJson }, path, 'rope_theta', 1e6),
     mropeSection,
     tieWordEmbeddings:

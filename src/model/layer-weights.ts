@@ -2,29 +2,34 @@
 import type { TensorReader } from '../engine/safetensors.ts';
 import { tensor, toFloat32 } from '../engine/tensor.ts';
 import type { Tensor } from '../engine/tensor.ts';
-import { canonicalName } from './checkpoint.ts';
+import { expectSameHead, matchParameters } from './parameter-names.ts';
+import type { ParameterNames } from './parameter-names.ts';
 import type { ParameterSpec } from './parameters.ts';
-import { expectParameters } from './weights.ts';
 
 /** Weights on the disk under our names. What it hands out is the caller's to drop. */
 export class LayerWeights {
   private readonly reader: TensorReader;
-  private readonly fileNames: ReadonlyMap<string, string>;
+  private readonly names: ParameterNames;
+  private readonly where: string;
 
   /**
    * Checks names and shapes of all parameters; reads none.
    * @param where - how messages call the checkpoint.
-   * @throws CheckpointError when a parameter is missing or has another shape.
+   * @throws CheckpointError when a parameter is missing, has another shape, or a tensor is none.
    */
   constructor(reader: TensorReader, specs: readonly ParameterSpec[], where: string) {
     this.reader = reader;
-    this.fileNames = new Map([...reader.infos.keys()].map((name) => [canonicalName(name), name]));
-    const infos = new Map([...reader.infos].map(([name, info]) => [canonicalName(name), info]));
-    expectParameters(specs, infos, where);
+    this.names = matchParameters(specs, reader.infos, where);
+    this.where = where;
+  }
+
+  /** Compares a head stored beside a tied table with it. @throws CheckpointError when it differs. */
+  async expectSameHead(): Promise<void> {
+    await expectSameHead(this.reader, this.names, this.where);
   }
 
   private fileName(name: string): string {
-    return this.fileNames.get(name) ?? name;
+    return this.names.fileNames.get(name) ?? name;
   }
 
   /**

@@ -11,6 +11,8 @@ import type { ModelConfig, TextConfig, VisionConfig } from './config.ts';
 export interface ParameterSpec {
   readonly name: string;
   readonly dims: readonly number[];
+  /** Only of the codes of a packed matrix; parameters are floats of any width else. */
+  readonly dtype?: 'u8';
 }
 
 /** How layer functions get at their weights. */
@@ -40,9 +42,14 @@ export function packedSpecs(
   const blocks = numBlocks(columns);
   const blockBytes = (BLOCK_SIZE * bits) / 8;
   const codes = use === 'product' ? [rows, blocks, blockBytes] : [rows, blocks * blockBytes];
-  const zeros = { name: name + PACKED_SUFFIXES.zeros, dims: [rows, zeroBytes(columns, bits)] };
+  const dtype = 'u8' as const;
+  const zeros = {
+    name: name + PACKED_SUFFIXES.zeros,
+    dims: [rows, zeroBytes(columns, bits)],
+    dtype,
+  };
   return [
-    { name: name + PACKED_SUFFIXES.codes, dims: codes },
+    { name: name + PACKED_SUFFIXES.codes, dims: codes, dtype },
     { name: name + PACKED_SUFFIXES.scales, dims: [rows, blocks] },
     ...(symmetric ? [] : [zeros]),
   ];

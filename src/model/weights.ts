@@ -90,6 +90,19 @@ export function initialWeights(specs: readonly ParameterSpec[], rng: Rng): Weigh
   return weights;
 }
 
+/** What is missing or misshapen among the tensors of a checkpoint, in words. */
+export function parameterFaults(
+  specs: readonly ParameterSpec[],
+  found: ReadonlyMap<string, { readonly dims: readonly number[] }>,
+): string[] {
+  return specs.flatMap(({ name, dims }) => {
+    const own = found.get(name);
+    if (!own) return [`${name} is missing`];
+    const fits = showDims(own.dims) === showDims(dims);
+    return fits ? [] : [`${name} is ${showDims(own.dims)}, expected ${showDims(dims)}`];
+  });
+}
+
 /**
  * Checks that a checkpoint has every parameter with its shape; nothing is read for it.
  * @param where - how the message calls the checkpoint.
@@ -100,12 +113,7 @@ export function expectParameters(
   found: ReadonlyMap<string, { readonly dims: readonly number[] }>,
   where: string,
 ): void {
-  const faults = specs.flatMap(({ name, dims }) => {
-    const own = found.get(name);
-    if (!own) return [`${name} is missing`];
-    const fits = showDims(own.dims) === showDims(dims);
-    return fits ? [] : [`${name} is ${showDims(own.dims)}, expected ${showDims(dims)}`];
-  });
+  const faults = parameterFaults(specs, found);
   if (faults.length === 0) return;
   throw new CheckpointError({
     what: `the weights in ${where} do not fit its config.json`,

@@ -9,7 +9,7 @@ export const IGNORED_LABEL = -100;
 export interface SequenceIds {
   /** `<|image_pad|>`. */
   readonly imagePad: number;
-  /** `<|latent_start|>`. */
+  /** `<|latent_start|>`; NO_TOKEN, and so the next two, where the vocabulary lacks it. */
   readonly latentStart: number;
   /** `<|latent_pad|>`. */
   readonly latentPad: number;

@@ -50,6 +50,8 @@ export interface TextTokenizer {
   decode(ids: readonly number[], options?: { readonly skipSpecial?: boolean }): string;
   /** @throws CheckpointError naming the token when the vocabulary lacks it. */
   idOf(token: string): number;
+  /** The id of a token; undefined when the vocabulary lacks it. */
+  find(token: string): number | undefined;
   /** The token of an id in the vocabulary's own spelling; undefined for an id without a token. */
   tokenOf(id: number): string | undefined;
 }
@@ -137,6 +139,7 @@ export function createTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown
         fix: 'add the token to the tokenizer and resize the embeddings, or use another checkpoint',
       });
     },
+    find: (token) => engine.token_to_id(token),
     tokenOf: (id) => engine.id_to_token(id),
   };
 }

@@ -1,11 +1,6 @@
 // Owns the ids of the tokens that mean something to the model, and the ids of a response; called by train/ and generate/.
-import {
-  LATENT_END,
-  LATENT_PAD,
-  LATENT_START,
-  LATENT_TOKENS,
-  type ResponsePiece,
-} from '../data/format.ts';
+import { LATENT_TOKENS, type ResponsePiece } from '../data/format.ts';
+import { CheckpointError } from '../errors.ts';
 import type { TextPiece, TextTokenizer } from './tokenizer.ts';
 
 /**
@@ -54,16 +49,43 @@ export function chatTokenIds(tokenizer: TextTokenizer): ChatTokenIds {
   };
 }
 
-/**
- * Ids of latent spans.
- * @throws CheckpointError naming the token that the tokenizer lacks.
- */
+/** Stands for a token that the vocabulary lacks: no position holds it, nothing draws it. */
+export const NO_TOKEN = -1;
+
+/** Ids of latent spans; all NO_TOKEN when the tokenizer lacks one of them. */
 export function latentTokenIds(tokenizer: TextTokenizer): LatentTokenIds {
-  return {
-    latentStart: tokenizer.idOf(LATENT_START),
-    latentPad: tokenizer.idOf(LATENT_PAD),
-    latentEnd: tokenizer.idOf(LATENT_END),
-  };
+  const [latentStart, latentPad, latentEnd] = LATENT_TOKENS.map((token) => tokenizer.find(token));
+  if (latentStart === undefined || latentPad === undefined || latentEnd === undefined) {
+    return { latentStart: NO_TOKEN, latentPad: NO_TOKEN, latentEnd: NO_TOKEN };
+  }
+  return { latentStart, latentPad, latentEnd };
+}
+
+/**
+ * Makes sure that latents can be written.
+ * @throws CheckpointError when the tokenizer lacks their tokens, as those of published models do.
+ */
+export function expectLatentTokens({ latentStart }: LatentTokenIds, model: string): void {
+  if (latentStart !== NO_TOKEN) return;
+  throw new CheckpointError({
+    what: `${model} cannot write latents: its tokenizer lacks their tokens`,
+    expected: LATENT_TOKENS.join(', '),
+    fix: `run \`gapvl tokens add --model ${model} --out DIR\` and use DIR`,
+  });
+}
+
+/**
+ * Makes sure that every token has a row in the model's tables.
+ * @throws CheckpointError when the tokenizer is larger than the model.
+ */
+export function expectRowsFor(tokenizer: TextTokenizer, vocabSize: number, model: string): void {
+  if (tokenizer.numTokens <= vocabSize) return;
+  throw new CheckpointError({
+    what: `the tokenizer of ${model} has tokens that its model has no rows for`,
+    got: `ids up to ${tokenizer.numTokens - 1}`,
+    expected: `ids below vocab_size ${vocabSize}`,
+    fix: 'get tokenizer and weights of the same checkpoint',
+  });
 }
 
 /**

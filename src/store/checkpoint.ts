@@ -4,16 +4,19 @@ import { join } from 'node:path';
 import { CheckpointError } from '../errors.ts';
 import { writeFileAtomic } from '../engine/atomic-file.ts';
 import { openModelFolder, writeSafetensors } from '../engine/safetensors.ts';
+import type { TensorReader } from '../engine/safetensors.ts';
 import type { Constant } from '../engine/stored.ts';
-import { ELEMENT_SIZES } from '../engine/tensor.ts';
+import { parseJsonObject } from '../engine/strict-json.ts';
+import { ELEMENT_SIZES, cast } from '../engine/tensor.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { canonicalName } from '../model/checkpoint.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
 import { parseModelConfig } from '../model/config.ts';
 import type { JsonObject, ModelConfig } from '../model/config.ts';
 import { findPackings, runSpecs, storedSpecs } from '../model/packed-weights.ts';
+import { expectSameHead, matchParameters } from '../model/parameter-names.ts';
 import { modelSpecs } from '../model/parameters.ts';
-import { expectParameters, fillWeights } from '../model/weights.ts';
+import { fillWeights } from '../model/weights.ts';
 import type { Weights } from '../model/weights.ts';
 
 /** Largest JSON file of a checkpoint that is read; ours: tokenizer.json of Qwen2.5 has 7 MB. */
@@ -30,8 +33,8 @@ async function expectSize(path: string): Promise<void> {
   });
 }
 
-/** Reads and parses a JSON file of a checkpoint. */
-export async function readCheckpointJson(path: string): Promise<unknown> {
+/** Reads and parses a JSON file of a checkpoint: an object. */
+export async function readCheckpointJson(path: string): Promise<JsonObject> {
   let text: Buffer;
   try {
     await expectSize(path);
@@ -47,21 +50,14 @@ export async function readCheckpointJson(path: string): Promise<unknown> {
       cause,
     );
   }
-  try {
-    return JSON.parse(text.toString('utf8')) as unknown;
-  } catch (cause) {
-    throw new CheckpointError(
-      { what: `${path} is no JSON`, got: cause instanceof Error ? cause.message : '' },
-      cause,
-    );
-  }
+  return parseJsonObject(text, path);
 }
 
 async function readConfig(
   folder: string,
 ): Promise<{ readonly configJson: JsonObject; readonly config: ModelConfig }> {
   const path = join(folder, 'config.json');
-  const configJson = (await readCheckpointJson(path)) as JsonObject;
+  const configJson = await readCheckpointJson(path);
   return { configJson, config: parseModelConfig(configJson, path) };
 }
 
@@ -69,17 +65,19 @@ async function readConfig(
 export async function readCheckpoint(folder: string): Promise<Checkpoint<Weights>> {
   const { configJson, config } = await readConfig(folder);
   const specs = modelSpecs(config);
-  const wanted = new Set(specs.map((s) => s.name));
   await using reader = await openModelFolder(folder);
+  const names = matchParameters(specs, reader.infos, folder);
+  await expectSameHead(reader, names, folder);
+  const { fileNames } = names;
   const tensors = new Map<string, Tensor>();
-  const fileNames = new Map<string, string>();
-  for (const fileName of reader.infos.keys()) {
-    const name = canonicalName(fileName);
-    if (!wanted.has(name)) continue;
-    fileNames.set(name, fileName);
-    tensors.set(name, await reader.read(fileName));
-  }
+  for (const [name, fileName] of fileNames) tensors.set(name, await reader.read(fileName));
   return { folder, config, configJson, weights: fillWeights(specs, tensors, folder), fileNames };
+}
+
+/** A tensor in memory; f64, which no graph for inference takes, as f32. */
+async function readNarrow(reader: TensorReader, fileName: string): Promise<Tensor> {
+  const found = await reader.read(fileName);
+  return found.dtype === 'f64' ? cast(found, 'f32') : found;
 }
 
 /**
@@ -90,17 +88,17 @@ export async function readCheckpoint(folder: string): Promise<Checkpoint<Weights
 export async function openCheckpoint(folder: string): Promise<Checkpoint> {
   const { configJson, config } = await readConfig(folder);
   await using reader = await openModelFolder(folder);
-  const fileNames = new Map([...reader.infos.keys()].map((name) => [canonicalName(name), name]));
   const infos = new Map([...reader.infos].map(([name, info]) => [canonicalName(name), info]));
   const packings = findPackings(runSpecs(config), infos);
   const specs = storedSpecs(config, packings);
-  expectParameters(specs, infos, folder);
+  const names = matchParameters(specs, reader.infos, folder);
+  await expectSameHead(reader, names, folder);
+  const { fileNames } = names;
   const constants = new Map<string, Constant>();
-  for (const { name } of specs) {
-    const fileName = fileNames.get(name) ?? name;
+  for (const [name, fileName] of fileNames) {
     const stored = reader.place(fileName);
-    const isAligned = stored.begin % ELEMENT_SIZES[stored.dtype] === 0;
-    constants.set(name, isAligned ? stored : await reader.read(fileName));
+    const isUsable = stored.begin % ELEMENT_SIZES[stored.dtype] === 0 && stored.dtype !== 'f64';
+    constants.set(name, isUsable ? stored : await readNarrow(reader, fileName));
   }
   return { folder, config, configJson, weights: { constants, packings }, fileNames };
 }

@@ -13,6 +13,7 @@ import { VARIANTS } from '../latent/variants.ts';
 import type { ModelBundle } from '../model/bundle.ts';
 import { fillWeights } from '../model/weights.ts';
 import type { WeightSource, Weights } from '../model/weights.ts';
+import { expectLatentTokens } from '../processor/tokens.ts';
 import { openModelBundle, readModelBundle } from './model-folder.ts';
 
 /** File of the latent head beside a checkpoint. */
@@ -91,6 +92,7 @@ async function withHead<W extends WeightSource>(
     () => false,
   );
   if (!present) return { bundle, head: outputHead() };
+  expectLatentTokens(bundle.sequence, folder);
   const file = await readSafetensors(place);
   const settings = parseSettings(file.metadata.get('settings'), place);
   const specs = headSpecs(settings.head);

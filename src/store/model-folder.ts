@@ -1,10 +1,10 @@
 // Owns model folders in Hugging Face layout: weights with tokenizer, template and picture settings.
-import { copyFile, readFile } from 'node:fs/promises';
+import { access, copyFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CheckpointError } from '../errors.ts';
-import { LATENT_END, LATENT_PAD, LATENT_START } from '../data/format.ts';
-import { writeFileAtomic } from '../engine/atomic-file.ts';
-import type { ModelBundle } from '../model/bundle.ts';
+import { systemCode, writeFileAtomic } from '../engine/atomic-file.ts';
+import { isObject } from '../engine/strict-json.ts';
+import type { ModelBundle, PixelLimits } from '../model/bundle.ts';
 import type { JsonObject } from '../model/config.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
 import type { WeightSource, Weights } from '../model/weights.ts';
@@ -18,14 +18,22 @@ import {
   readCheckpointJson,
   writeCheckpoint,
 } from './checkpoint.ts';
+import { expectRowsFor, latentTokenIds } from '../processor/tokens.ts';
 
-/** Files beside the weights that a model folder carries along unchanged. */
-const COMPANION_FILES = [
-  'tokenizer.json',
-  'tokenizer_config.json',
-  'preprocessor_config.json',
-] as const;
+const TOKENIZER_FILE = 'tokenizer.json';
+const TOKENIZER_CONFIG_FILE = 'tokenizer_config.json';
 const TEMPLATE_FILE = 'chat_template.jinja';
+const PICTURE_FILE = 'preprocessor_config.json';
+/** Where transformers 5 writes the picture settings, among others, as `image_processor`. */
+const PROCESSOR_FILE = 'processor_config.json';
+/** Files beside the weights that a model folder carries along unchanged, and whether it must. */
+const COMPANION_FILES: ReadonlyMap<string, 'needed' | 'optional'> = new Map([
+  [TOKENIZER_FILE, 'needed'],
+  [TOKENIZER_CONFIG_FILE, 'needed'],
+  [PICTURE_FILE, 'optional'],
+  [PROCESSOR_FILE, 'optional'],
+  [TEMPLATE_FILE, 'optional'],
+]);
 
 function numberOr(json: JsonObject, name: string, fallback: number): number {
   const value = json[name];
@@ -47,7 +55,7 @@ async function readTemplate(folder: string): Promise<string> {
   try {
     return await readFile(join(folder, TEMPLATE_FILE), 'utf8');
   } catch {
-    const json = (await readCheckpointJson(join(folder, 'tokenizer_config.json'))) as JsonObject;
+    const json = await readCheckpointJson(join(folder, TOKENIZER_CONFIG_FILE));
     const template = json['chat_template'];
     if (typeof template === 'string') return template;
     throw new CheckpointError({
@@ -58,7 +66,42 @@ async function readTemplate(folder: string): Promise<string> {
   }
 }
 
-/** Reads a model folder in Hugging Face layout, its weights into memory, to be trained. */
+/** The picture settings of any vintage. */
+async function readPictureSettings(folder: string): Promise<JsonObject> {
+  const isThere = (file: string): Promise<boolean> =>
+    access(join(folder, file)).then(
+      () => true,
+      () => false,
+    );
+  if ((await isThere(PICTURE_FILE)) || !(await isThere(PROCESSOR_FILE)))
+    return readCheckpointJson(join(folder, PICTURE_FILE));
+  const path = join(folder, PROCESSOR_FILE);
+  const settings = (await readCheckpointJson(path))['image_processor'];
+  if (isObject(settings)) return settings;
+  throw new CheckpointError({
+    what: `${path} has no picture settings`,
+    expected: `image_processor in it, or ${PICTURE_FILE} beside it`,
+    fix: 'get the checkpoint again with all its files',
+  });
+}
+
+/**
+ * Limits of a picture's pixels: `min_pixels` and `max_pixels`, else the edges of `size`, which
+ * mean the same. Source: transformers 5.23.0 image_processing_qwen2_vl.py.
+ */
+function readPixelLimits(json: JsonObject): PixelLimits {
+  const size = isObject(json['size']) ? json['size'] : {};
+  return {
+    minPixels: numberOr(json, 'min_pixels', numberOr(size, 'shortest_edge', 56 * 56)),
+    maxPixels: numberOr(json, 'max_pixels', numberOr(size, 'longest_edge', 28 * 28 * 1280)),
+  };
+}
+
+/**
+ * Reads a model folder in Hugging Face layout, its weights into memory, to be trained. A tokenizer
+ * without the tokens of latent spans, as published ones are, will do for text; what needs latents
+ * calls expectLatentTokens.
+ */
 export async function readModelBundle(folder: string): Promise<ModelBundle<Weights>> {
   return withCompanions(folder, await readCheckpoint(folder));
 }
@@ -72,12 +115,13 @@ async function withCompanions<W extends WeightSource>(
   folder: string,
   checkpoint: Checkpoint<W>,
 ): Promise<ModelBundle<W>> {
-  const [tokenizerJson, tokenizerConfig, preprocessor] = await Promise.all(
-    COMPANION_FILES.map((file) => readCheckpointJson(join(folder, file))),
+  const tokenizer = createTokenizer(
+    await readCheckpointJson(join(folder, TOKENIZER_FILE)),
+    await readCheckpointJson(join(folder, TOKENIZER_CONFIG_FILE)),
   );
-  const tokenizer = createTokenizer(tokenizerJson, tokenizerConfig);
-  const { vision } = checkpoint.config;
-  const json = preprocessor as JsonObject;
+  const { vision, text } = checkpoint.config;
+  expectRowsFor(tokenizer, text.vocabSize, folder);
+  const json = await readPictureSettings(folder);
   return {
     checkpoint,
     tokenizer,
@@ -89,15 +133,10 @@ async function withCompanions<W extends WeightSource>(
       mean: triple(json, 'image_mean', CLIP_MEAN),
       std: triple(json, 'image_std', CLIP_STD),
     },
-    pixels: {
-      minPixels: numberOr(json, 'min_pixels', 56 * 56),
-      maxPixels: numberOr(json, 'max_pixels', 28 * 28 * 1280),
-    },
+    pixels: readPixelLimits(json),
     sequence: {
       imagePad: checkpoint.config.tokens.image,
-      latentStart: tokenizer.idOf(LATENT_START),
-      latentPad: tokenizer.idOf(LATENT_PAD),
-      latentEnd: tokenizer.idOf(LATENT_END),
+      ...latentTokenIds(tokenizer),
       responseEnd: tokenizer.idOf('<|im_end|>'),
     },
     padId: tokenizer.idOf('<|endoftext|>'),
@@ -117,12 +156,12 @@ export async function writeCompanions(folder: string, companions: ModelCompanion
       typeof value === 'string' ? value : `${JSON.stringify(value, null, 2)}\n`,
     ),
   ];
-  await writeFileAtomic(join(folder, 'tokenizer.json'), text(companions.tokenizer.tokenizerJson));
+  await writeFileAtomic(join(folder, TOKENIZER_FILE), text(companions.tokenizer.tokenizerJson));
   await writeFileAtomic(
-    join(folder, 'tokenizer_config.json'),
+    join(folder, TOKENIZER_CONFIG_FILE),
     text(companions.tokenizer.tokenizerConfig),
   );
-  await writeFileAtomic(join(folder, 'preprocessor_config.json'), text(companions.preprocessor));
+  await writeFileAtomic(join(folder, PICTURE_FILE), text(companions.preprocessor));
   await writeFileAtomic(join(folder, TEMPLATE_FILE), text(companions.tokenizer.chatTemplate));
 }
 
@@ -135,9 +174,9 @@ export async function writeTrainedModel(
 ): Promise<void> {
   await writeCheckpoint(folder, bundle.checkpoint.configJson, weights, metadata);
   const source = bundle.checkpoint.folder;
-  for (const file of [...COMPANION_FILES, TEMPLATE_FILE]) {
+  for (const [file, need] of COMPANION_FILES) {
     await copyFile(join(source, file), join(folder, file)).catch((error: unknown) => {
-      if (file !== TEMPLATE_FILE) throw error;
+      if (need === 'needed' || systemCode(error) !== 'ENOENT') throw error;
     });
   }
 }

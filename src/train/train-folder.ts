@@ -21,6 +21,7 @@ import { readModelBundle, writeTrainedModel } from '../store/model-folder.ts';
 import type { ModelBundle } from '../model/bundle.ts';
 import type { Weights } from '../model/weights.ts';
 import { PictureEncoder } from '../model/picture-encoder.ts';
+import { expectLatentTokens } from '../processor/tokens.ts';
 import { trainVariant } from './gap.ts';
 import { forgetState } from './loop.ts';
 import type { StepRecord } from './loop.ts';
@@ -179,6 +180,7 @@ export async function* trainFolder(
   await expectFinished(options.model);
   const hashes = { model: await hashModel(options.model), data: await hashDataset(options.data) };
   const bundle = await readModelBundle(options.model);
+  if (usesLatents(variant)) expectLatentTokens(bundle.sequence, options.model);
   const hiddenSize = bundle.checkpoint.config.text.hiddenSize;
   const examples = await loadDataset(options.data, { split: options.split ?? 'train' });
   const owner = { model: hashes.model, hiddenSize, numLatents: recipe.numLatents };

@@ -161,6 +161,8 @@ describe('the header check', () => {
       ['{}', /dtype[^]*got: +nothing/],
       [info('"F128"', '[2]', '[0,8]'), /dtype that cannot be read[^]*"F128"/],
       [info('"I16"', '[4]', '[0,8]'), /dtype that cannot be read[^]*"I16"/],
+      [info('"U16"', '[4]', '[0,8]'), /"U16"[^]*fix: +no weights of this model/],
+      [info('"F8_E4M3"', '[8]', '[0,8]'), /"F8_E4M3"[^]*fix: +quantized weights; get the checkp/],
       [info('["F32"]', '[2]', '[0,8]'), /dtype that cannot be read/],
       [info('"F32"', '[3]', '[0,8]'), /does not fill its bytes[^]*8 bytes[^]*12 bytes/],
       [info('"F32"', '2', '[0,8]'), /Shape of tensor "b" of f/],
@@ -448,11 +450,19 @@ describe('sharded checkpoints', () => {
     await expect(openModelFolder(gone)).rejects.toThrow(/Cannot open .*model-00003/);
     const empty = await checkpoint([]);
     await expect(openModelFolder(empty)).rejects.toThrow(/no weight_map/);
+    await expect(openModelFolder(await checkpoint({}))).rejects.toThrow(/no weight_map/);
     const index = join(empty, 'model.safetensors.index.json');
     await writeFile(index, '{"weight_map":{"a":"x.safetensors","a":"y.safetensors"}}');
     await expect(openModelFolder(empty)).rejects.toThrow(/key twice/);
     await writeFile(index, '{"weight_map":');
     await expect(openModelFolder(empty)).rejects.toThrow(CheckpointError);
+  });
+
+  it('give way to a single file beside them, as in the reference', async () => {
+    const where = await checkpoint({ a: 'model-00001-of-00002.safetensors' });
+    await writeSafetensors(join(where, 'model.safetensors'), new Map([['b', b]]));
+    await using file = await openModelFolder(where);
+    expect([...file.infos.keys()]).toEqual(['b']);
   });
 
   it('fall back to the single file, and say when there is neither', async () => {

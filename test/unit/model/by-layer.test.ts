@@ -59,6 +59,7 @@ function watched(
 ): TensorReader {
   return {
     infos: inner.infos,
+    paths: inner.paths,
     metadata: inner.metadata,
     read: (name) => {
       tell(name, 'read');
@@ -70,6 +71,7 @@ function watched(
     },
     place: (name) => inner.place(name),
     readInto: (name, target) => inner.readInto(name, target),
+    pieces: (name) => inner.pieces(name),
     readAll: () => inner.readAll(),
     close: () => inner.close(),
     [Symbol.asyncDispose]: () => inner.close(),

@@ -11,7 +11,13 @@ import {
   TINY_SPECIAL_TOKENS,
 } from '../../../src/processor/tiny-tokenizer.ts';
 import { createTokenizer } from '../../../src/processor/tokenizer.ts';
-import { chatTokenIds, encodeResponse, latentTokenIds } from '../../../src/processor/tokens.ts';
+import {
+  NO_TOKEN,
+  chatTokenIds,
+  encodeResponse,
+  expectLatentTokens,
+  latentTokenIds,
+} from '../../../src/processor/tokens.ts';
 import { readGolden } from './goldens.ts';
 
 interface Golden {
@@ -121,11 +127,33 @@ describe('broken tokenizer files', () => {
   it('name a missing token, and features that would silently change ids', () => {
     expect(() => tiny.idOf('<|box_start|>')).toThrow(/<\|box_start\|>/);
     const plain = createTokenizer({ ...json, added_tokens: [] }, {});
-    expect(() => latentTokenIds(plain)).toThrow(/<\|latent_start\|>/);
+    expect(() => chatTokenIds(plain)).toThrow(/<\|endoftext\|>/);
     const stripping = { id: 500, content: '<s>', lstrip: true };
     expect(() => createTokenizer({ ...json, added_tokens: [stripping] }, {})).toThrow(
       /<s> with lstrip/,
     );
+  });
+});
+
+describe('the tokens of latent spans', () => {
+  it('are known together or not at all, and missed by name only when asked for', () => {
+    const json = tinyFiles.tokenizerJson;
+    const added = json['added_tokens'] as { readonly content: string }[];
+    const noPad = added.filter(({ content }) => content !== '<|latent_pad|>');
+    const none = { latentStart: NO_TOKEN, latentPad: NO_TOKEN, latentEnd: NO_TOKEN };
+    for (const left of [noPad, []]) {
+      const plain = createTokenizer({ ...json, added_tokens: left }, {});
+      expect(plain.find('<|latent_pad|>')).toBeUndefined();
+      expect(latentTokenIds(plain)).toEqual(none);
+    }
+    expect(() => {
+      expectLatentTokens(none, 'models/3b');
+    }).toThrow(
+      /models\/3b cannot write latents[^]*<\|latent_pad\|>[^]*gapvl tokens add --model models\/3b/,
+    );
+    expect(() => {
+      expectLatentTokens(latentTokenIds(tiny), 'models/tiny');
+    }).not.toThrow();
   });
 });
 

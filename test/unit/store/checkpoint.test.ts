@@ -1,5 +1,6 @@
 // Tests reading checkpoints: names of every vintage, storage types, what is wrong with a broken one.
-import { rm, truncate, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdir, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { CheckpointError } from '../../../src/errors.ts';
@@ -90,11 +91,73 @@ describe('reading a checkpoint', () => {
     });
   });
 
+  it('follows the links of a download cache, shards and index included', async () => {
+    await inTemporaryFolder(async (folder) => {
+      const [blobs, snapshot] = [join(folder, 'blobs'), join(folder, 'snapshots', 'abc')];
+      await mkdir(blobs);
+      await mkdir(snapshot, { recursive: true });
+      const shards = ['model-00001-of-00002.safetensors', 'model-00002-of-00002.safetensors'];
+      const all = [...makeWeights().byName].map(
+        ([name, value]) => [name, cast(value, 'bf16')] as const,
+      );
+      const weightMap = all.map(([name], i) => [name, shards[i % 2]] as const);
+      const put = async (name: string, write: (blob: string) => Promise<void>): Promise<void> => {
+        const blob = createHash('sha256').update(name).digest('hex');
+        await write(join(blobs, blob));
+        await symlink(join('..', '..', 'blobs', blob), join(snapshot, name));
+      };
+      await put('config.json', (blob) => writeFile(blob, JSON.stringify(JSON_CONFIG)));
+      await put('model.safetensors.index.json', (blob) =>
+        writeFile(blob, JSON.stringify({ weight_map: Object.fromEntries(weightMap) })),
+      );
+      for (const [number, shard] of shards.entries()) {
+        const own = new Map(all.filter((_, i) => i % 2 === number));
+        await put(shard, (blob) => writeSafetensors(blob, own));
+      }
+      const { weights } = await readCheckpoint(snapshot);
+      const flat = tensor('f32', [weights.flat.length], makeWeights().flat);
+      expect(weights.flat).toEqual(cast(cast(flat, 'bf16'), 'f32').data);
+      await rm(join(blobs, createHash('sha256').update(String(shards[1])).digest('hex')));
+      await expect(readCheckpoint(snapshot)).rejects.toThrow(/Cannot open .*model-00002-of-00002/);
+    });
+  });
+
+  it('takes a head stored beside a tied table only when it is the table', async () => {
+    await inTemporaryFolder(async (folder) => {
+      const tiedJson = { ...JSON_CONFIG, tie_word_embeddings: true };
+      const table = makeWeights().get('model.embed_tokens.weight');
+      const write = async (head: Tensor): Promise<void> => {
+        await writeFolder(folder, (name, value) => [
+          [name, name === 'lm_head.weight' ? head : value],
+        ]);
+        await writeFile(join(folder, 'config.json'), JSON.stringify(tiedJson));
+      };
+      await write(table);
+      const { weights, fileNames } = await readCheckpoint(folder);
+      expect(weights.byName.has('lm_head.weight')).toBe(false);
+      expect(fileNames.has('lm_head.weight')).toBe(false);
+      expect(weights.get('model.embed_tokens.weight')).toEqual(table);
+      for (const other of [
+        tensor(
+          'f32',
+          table.dims,
+          table.data.map((v, i) => (i === 40 ? v + 1 : v)),
+        ),
+        cast(table, 'bf16'),
+      ]) {
+        await write(other);
+        const failure = readCheckpoint(folder);
+        await expect(failure).rejects.toThrow(/lm_head\.weight is not model\.embed_tokens\.weight/);
+        await expect(failure).rejects.toThrow(/set tie_word_embeddings to false/);
+      }
+    });
+  });
+
   it('says which file is broken or not there', async () => {
     await inTemporaryFolder(async (folder) => {
       await expect(readCheckpoint(folder)).rejects.toThrow(/config\.json cannot be read/);
       await writeFile(join(folder, 'config.json'), '{ "model_type": ');
-      await expect(readCheckpoint(folder)).rejects.toThrow(/config\.json is no JSON/);
+      await expect(readCheckpoint(folder)).rejects.toThrow(/config\.json is not JSON in UTF-8/);
       await writeCheckpoint(folder, JSON_CONFIG, makeWeights());
       await rm(join(folder, 'model.safetensors'));
       await expect(readCheckpoint(folder)).rejects.toThrow(/No weights in/);
