@@ -3,9 +3,12 @@ import { copyFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CheckpointError } from '../errors.ts';
 import { LATENT_END, LATENT_PAD, LATENT_START } from '../data/format.ts';
-import { writeFileAtomic } from '../engine/atomic-file.ts';
+import { systemCode, writeFileAtomic } from '../engine/atomic-file.ts';
+import { parseJsonObject } from '../engine/strict-json.ts';
 import type { ModelBundle } from '../model/bundle.ts';
 import type { JsonObject } from '../model/config.ts';
+import { parseGenerationConfig } from '../model/generation-config.ts';
+import type { GenerationDefaults } from '../model/generation-config.ts';
 import type { Weights } from '../model/weights.ts';
 import { createChatTemplate } from '../processor/chat.ts';
 import { CLIP_MEAN, CLIP_STD } from '../processor/patches.ts';
@@ -20,6 +23,7 @@ const COMPANION_FILES = [
   'preprocessor_config.json',
 ] as const;
 const TEMPLATE_FILE = 'chat_template.jinja';
+const GENERATION_FILE = 'generation_config.json';
 
 function numberOr(json: JsonObject, name: string, fallback: number): number {
   const value = json[name];
@@ -52,12 +56,31 @@ async function readTemplate(folder: string): Promise<string> {
   }
 }
 
-/** Reads a model folder in Hugging Face layout. */
+async function readGeneration(folder: string): Promise<GenerationDefaults | undefined> {
+  const path = join(folder, GENERATION_FILE);
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFile(path);
+  } catch (cause) {
+    if (systemCode(cause) === 'ENOENT') return undefined;
+    throw new CheckpointError(
+      { what: `${path} cannot be read`, expected: 'a file, or none', fix: 'check the folder' },
+      cause,
+    );
+  }
+  return parseGenerationConfig(parseJsonObject(bytes, path), path);
+}
+
+/**
+ * Reads a model folder in Hugging Face layout; generation_config.json may be missing.
+ * @throws CheckpointError naming the file that is missing or broken.
+ */
 export async function readModelBundle(folder: string): Promise<ModelBundle> {
   const checkpoint = await readCheckpoint(folder);
   const [tokenizerJson, tokenizerConfig, preprocessor] = await Promise.all(
     COMPANION_FILES.map((file) => readCheckpointJson(join(folder, file))),
   );
+  const generation = await readGeneration(folder);
   const tokenizer = createTokenizer(tokenizerJson, tokenizerConfig);
   const { vision } = checkpoint.config;
   const json = preprocessor as JsonObject;
@@ -84,6 +107,7 @@ export async function readModelBundle(folder: string): Promise<ModelBundle> {
       responseEnd: tokenizer.idOf('<|im_end|>'),
     },
     padId: tokenizer.idOf('<|endoftext|>'),
+    ...(generation ? { generation } : {}),
   };
 }
 
@@ -118,9 +142,9 @@ export async function writeTrainedModel(
 ): Promise<void> {
   await writeCheckpoint(folder, bundle.checkpoint.configJson, weights, metadata);
   const source = bundle.checkpoint.folder;
-  for (const file of [...COMPANION_FILES, TEMPLATE_FILE]) {
+  for (const file of [...COMPANION_FILES, TEMPLATE_FILE, GENERATION_FILE]) {
     await copyFile(join(source, file), join(folder, file)).catch((error: unknown) => {
-      if (file !== TEMPLATE_FILE) throw error;
+      if (file !== TEMPLATE_FILE && file !== GENERATION_FILE) throw error;
     });
   }
 }
