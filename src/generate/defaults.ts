@@ -1,4 +1,5 @@
 // Owns how a model is decoded unless told otherwise: its generation_config.json under what is given.
+import { ConfigError } from '../errors.ts';
 import type { ModelBundle } from '../model/bundle.ts';
 import type { Sampling } from './sampling.ts';
 
@@ -32,12 +33,20 @@ const PUBLISHED_TEXT_TOKENS = 512;
 /**
  * What is given, else what the model's generation_config.json says, else greedy over the whole
  * vocabulary. A span of K latents has its own room besides.
+ * @throws ConfigError for a stop string that is empty.
  */
 export function decodingPlan(
   { generation }: Pick<ModelBundle, 'generation'>,
   given: DecodingChoices,
   numLatents: number,
 ): DecodingPlan {
+  if (given.stop?.includes('') === true) {
+    throw new ConfigError({
+      what: 'a stop string is empty',
+      expected: 'at least one character: every text holds the empty one',
+      fix: 'leave it out',
+    });
+  }
   const textTokens = generation ? PUBLISHED_TEXT_TOKENS : TEXT_TOKENS;
   const room = textTokens + (numLatents > 0 ? numLatents + 2 : 0);
   return {
