@@ -38,8 +38,9 @@ function penalise(scores: Float32Array, seen: Iterable<number>, penalty: number)
 /** The k-th largest score, equal ones counted apart: the root of a heap of the k largest. */
 function kthLargest(scores: Float32Array, k: number): number {
   const heap = new Float32Array(k).fill(-Infinity);
-  for (const score of scores) {
-    if (!(score > (heap[0] as number))) continue;
+  for (let id = 0; id < scores.length; id++) {
+    const score = scores[id] as number;
+    if (score <= (heap[0] as number)) continue;
     let at = 0;
     for (;;) {
       let child = 2 * at + 1;
@@ -62,6 +63,17 @@ function keepTopK(scores: Float32Array, k: number): void {
   }
 }
 
+/** The scores that are not below the limit. `filter` would take several times as long. */
+function finiteFrom(scores: Float32Array, limit: number): Float32Array {
+  const found = new Float32Array(scores.length);
+  let count = 0;
+  for (let id = 0; id < scores.length; id++) {
+    const score = scores[id] as number;
+    if (score >= limit && score !== -Infinity) found[count++] = score;
+  }
+  return found.subarray(0, count);
+}
+
 /** ours: tokens less probable than the first by e^-8 rarely make up a nucleus. */
 const FIRST_MARGIN = 8;
 
@@ -77,7 +89,8 @@ function keepTopP(scores: Float32Array, top: number, temperature: number, topP: 
   const weight = (score: number): number => Math.exp((score - top) / temperature);
   let total = 0;
   let numLeft = 0;
-  for (const score of scores) {
+  for (let id = 0; id < scores.length; id++) {
+    const score = scores[id] as number;
     if (score === -Infinity) continue;
     total += weight(score);
     numLeft += 1;
@@ -85,7 +98,7 @@ function keepTopP(scores: Float32Array, top: number, temperature: number, topP: 
   const wanted = topP * total;
   for (let margin = FIRST_MARGIN; ; margin *= 2) {
     const limit = top - margin * temperature;
-    const near = scores.filter((score) => score >= limit && score !== -Infinity).sort();
+    const near = finiteFrom(scores, limit).sort();
     let mass = 0;
     let first = near.length;
     while (first > 0 && (mass < wanted || first === near.length)) {
@@ -159,7 +172,10 @@ export function sampleToken(
   const top = scores[best] as number;
   const weight = (score: number): number => Math.exp((score - top) / temperature);
   let total = 0;
-  for (const score of scores) if (score !== -Infinity) total += weight(score);
+  for (let id = 0; id < scores.length; id++) {
+    const score = scores[id] as number;
+    if (score !== -Infinity) total += weight(score);
+  }
   let left = rng.uniform() * total;
   for (let id = 0; id < scores.length; id++) {
     const score = scores[id] as number;
