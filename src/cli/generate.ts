@@ -153,7 +153,7 @@ export const command = defineCommand({
   examples: [
     'gapvl generate --model runs/gap --image picture.png "where does rope c end"',
     'gapvl generate --model runs/gap --image picture.png --intervention zero-latent "where does rope c end"',
-    'gapvl generate --model Qwen2.5-VL-3B-Instruct --image a.jpg --image b.jpg --system "Be brief." --stop "\\n\\n" "what changed"',
+    'gapvl generate --model Qwen2.5-VL-3B-Instruct --image a.jpg --image b.jpg --system "Be brief." --stop "Question:" "what changed"',
   ],
   run: async (values, context, [question = '']) => {
     const { model: folder, images, system, intervention, auxiliary, calibration, latents } = values;
