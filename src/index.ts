@@ -75,6 +75,11 @@ export type { ExamplePictures, PrepareOptions, PreparedExample } from './context
 
 // Decoding and comparing.
 export { askModel } from './generate/ask.ts';
+export { decodingPlan } from './generate/defaults.ts';
+export type { DecodingChoices, DecodingPlan } from './generate/defaults.ts';
+export type { Question } from './generate/question.ts';
+export type { Sampling } from './generate/sampling.ts';
+export type { GenerationDefaults } from './model/generation-config.ts';
 export type { Answer, AnswerPiece, AskOptions, SpanSummary } from './generate/ask.ts';
 export { Decoder } from './generate/decoder.ts';
 export { generateBatch, generateEvents } from './generate/generate.ts';

@@ -7,9 +7,12 @@ import { tensor } from '../engine/tensor.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { runByLayer } from '../model/by-layer.ts';
 import { canonicalName } from '../model/checkpoint.ts';
+import type { Checkpoint } from '../model/checkpoint.ts';
 import { readCheckpoint, readCheckpointJson } from '../store/checkpoint.ts';
 import { parseModelConfig } from '../model/config.ts';
-import { compileForward } from '../model/forward.ts';
+import { continueRows } from '../generate/continuation.ts';
+import { int64Tensor } from '../model/feeds.ts';
+import { compileForward, pictureGrids } from '../model/forward.ts';
 import type { ForwardInputs } from '../model/forward.ts';
 import { trainOnBatch } from '../train/fixed-batch.ts';
 import { defineCommand } from './command.ts';
@@ -47,6 +50,32 @@ interface WholeOptions {
   readonly weightDecay: number;
   readonly beta1: number;
   readonly beta2: number;
+  readonly generate: number;
+  readonly repetitionPenalty: number;
+  readonly signal: AbortSignal;
+}
+
+/** Ids that follow the rows of the inputs, [B, N]. */
+async function generatedIds(
+  checkpoint: Checkpoint,
+  inputs: ForwardInputs,
+  pictures: Tensor | undefined,
+  { generate, repetitionPenalty, session, signal }: WholeOptions,
+): Promise<Tensor> {
+  const numbers = ({ data }: Tensor): number[] =>
+    Array.from(data as ArrayLike<number | bigint>, Number);
+  const [batch = 0, length = 0] = inputs.input_ids.dims;
+  const inputIds_BT = numbers(inputs.input_ids);
+  const mask = inputs.attention_mask;
+  const rows = {
+    ...{ batch, length, inputIds_BT },
+    attentionMask_BT: mask ? numbers(mask) : inputIds_BT.map(() => 1),
+    grids: pictureGrids(inputs),
+    pictureRows_MD: pictures ? (pictures.data as Float32Array) : new Float32Array(0),
+  };
+  const options = { ...session, maxNewTokens: generate, repetitionPenalty, signal };
+  const ids = await continueRows(checkpoint, rows, options);
+  return int64Tensor([batch, generate], ids.flat());
 }
 
 /** Everything in one graph, all weights in memory. */
@@ -72,6 +101,10 @@ async function forwardWhole(
       const copy = tensor('f32', value.dims, (value.data as Float32Array).slice());
       outputs.set(`gradient.${checkpoint.fileNames.get(own) ?? own}`, copy);
     }
+  }
+  if (values.generate > 0) {
+    const pictures = results['image_embeds'];
+    outputs.set('generated_ids', await generatedIds(checkpoint, inputs, pictures, values));
   }
   if (values.adamwSteps > 0) {
     const losses = await trainOnBatch(checkpoint.weights, pass, {
@@ -115,7 +148,7 @@ async function forwardByLayer(
 /** The command. */
 export const command = defineCommand({
   description:
-    'Runs the tensors of a safetensors file (input_ids, attention_mask, pixel_values, image_grid_thw, labels) through a model and writes position_ids, image_embeds, hidden_states.N, logits, loss and, if asked for, gradient.NAME of every parameter and the losses of AdamW steps on this one batch.',
+    'Runs the tensors of a safetensors file (input_ids, attention_mask, pixel_values, image_grid_thw, labels) through a model and writes position_ids, image_embeds, hidden_states.N, logits, loss and, if asked for, gradient.NAME of every parameter, the losses of AdamW steps on this one batch and generated_ids, the greedy continuation of every row.',
   options: {
     model: option.required(option.text('--model <dir>', 'model folder in Hugging Face layout')),
     inputs: option.required(option.text('--inputs <file>', 'safetensors file with the inputs')),
@@ -148,6 +181,20 @@ export const command = defineCommand({
       option.decimal('--beta2 <x>', 'AdamW beta2', { min: 0, max: 1 }),
       0.999,
     ),
+    generate: option.withDefault(
+      option.integer('--generate <n>', 'decode n tokens after every row, write generated_ids', {
+        min: 0,
+        max: 100_000,
+      }),
+      0,
+    ),
+    repetitionPenalty: option.withDefault(
+      option.decimal('--repetition-penalty <x>', 'of the tokens that --generate decodes', {
+        min: 0.01,
+        max: 100,
+      }),
+      1,
+    ),
     threads: option.threadsOption(),
   },
   examples: [
@@ -155,11 +202,12 @@ export const command = defineCommand({
   ],
   run: async (values, context) => {
     const session = values.threads === undefined ? {} : { threads: values.threads };
-    if (values.byLayer && values.adamwSteps > 0) {
+    if (values.byLayer && values.adamwSteps + values.generate > 0) {
+      const name = values.adamwSteps > 0 ? '--adamw-steps' : '--generate';
       throw new ConfigError({
-        what: '--adamw-steps cannot be used with --by-layer',
+        what: `${name} cannot be used with --by-layer`,
         expected: 'one of the two: steps keep all weights in memory',
-        fix: 'leave out --by-layer, or --adamw-steps',
+        fix: `leave out --by-layer, or ${name}`,
       });
     }
     const inputs = await readInputs(values.inputs);
@@ -170,7 +218,7 @@ export const command = defineCommand({
           signal,
           gradients: values.gradients,
         })
-      : await forwardWhole(values.model, inputs, { ...values, session });
+      : await forwardWhole(values.model, inputs, { ...values, session, signal });
     await writeSafetensors(values.outputs, outputs);
     const found = outputs.get('loss');
     const loss = found ? Number(found.data[0]) : null;

@@ -1,38 +1,27 @@
-// Owns one question about one picture, answered as a stream of text and latent spans; the CLI calls it.
+// Owns one question about pictures, answered as a stream of text and latent spans; the CLI calls it.
 // Axes: K latents of a span, D hidden.
-import { fitAuxiliary, prepareExamples } from '../context/prepared.ts';
 import { parseResponse } from '../data/format.ts';
-import type { Raster } from '../data/raster.ts';
-import type { SessionOptions } from '../engine/session.ts';
 import { ConfigError } from '../errors.ts';
 import { meanNorm, norm } from '../latent/feedback.ts';
 import type { Calibration, Intervention } from '../latent/feedback.ts';
 import type { GapModel } from '../latent/model.ts';
-import { projectOntoPlane } from '../latent/pca.ts';
-import { PictureEncoder } from '../model/picture-encoder.ts';
 import { expectLatentTokens } from '../processor/tokens.ts';
 import { createTextStream } from '../processor/text-stream.ts';
-import { Rng } from '../rng.ts';
 import { Decoder } from './decoder.ts';
+import { decodingPlan } from './defaults.ts';
+import type { DecodingChoices } from './defaults.ts';
 import { generateEvents } from './generate.ts';
-import type { GenerationRequest } from './generate.ts';
+import { questionRequest } from './question.ts';
+import type { Question } from './question.ts';
 
-/** A question and how to answer it. */
-export interface AskOptions extends SessionOptions {
-  readonly picture: Raster;
-  readonly question: string;
-  /** The picture whose embeddings the intervention `oracle` writes. */
-  readonly auxiliary?: Raster;
+/** A question and how to answer it; what is not given is decoded as the model's files say. */
+export interface AskOptions extends Question, DecodingChoices {
   /** K; default: what the model was trained with. */
   readonly numLatents?: number;
-  /** Tokens of the response, latents included; default 64 besides the latents. */
-  readonly maxNewTokens?: number;
-  /** Default 0, greedy. */
-  readonly temperature?: number;
   readonly intervention?: Intervention;
   readonly calibration?: Calibration;
-  readonly seed: number;
-  readonly signal?: AbortSignal;
+  /** Called after every token that is written, latents included. */
+  readonly onToken?: () => void;
 }
 
 /** A latent span in numbers. */
@@ -51,44 +40,24 @@ export type AnswerPiece =
 
 /** The whole answer. */
 export interface Answer {
-  /** Everything that was written, special tokens included, latents as `<|latent_pad|>`. */
+  /**
+   * Everything that was written, special tokens included, latents as `<|latent_pad|>`, cut before
+   * the stop string.
+   */
   readonly response: string;
   /** What stands in the parts of the response. */
   readonly think: string | null;
   readonly parser: string | null;
   readonly answer: string | null;
+  /** Ids of everything that was written, a stop string included. */
   readonly tokens: readonly number[];
   readonly spans: readonly SpanSummary[];
-  /** Mean norm of the picture's own embeddings: what latents are held against. */
+  /** Mean norm of the pictures' own embeddings: what latents are held against; 0 without any. */
   readonly queryNorm: number;
   /** False when the limit cut the response off. */
   readonly finished: boolean;
-}
-
-/** ours: twice what the generated examples need. */
-const TEXT_TOKENS = 64;
-
-async function requestOf(model: GapModel, options: AskOptions): Promise<GenerationRequest> {
-  const { picture, question, auxiliary, numLatents } = options;
-  await using encoder = new PictureEncoder(model.bundle, options);
-  const example = { id: 'question', question, answer: '', image: 'picture' };
-  const [item] = await prepareExamples(model.bundle, encoder, [example], {
-    load: () => Promise.resolve({ picture }),
-  });
-  if (!item) throw new RangeError('one example gives one prepared example');
-  let replacement: Float32Array | undefined;
-  if (options.intervention?.kind === 'oracle' && auxiliary && numLatents !== undefined) {
-    const rows = await encoder.encode([fitAuxiliary(model.bundle, auxiliary, numLatents)]);
-    const { basis, spec } = model.head;
-    replacement = basis && spec.kind === 'pca' ? projectOntoPlane(basis, rows) : rows;
-  }
-  return {
-    promptIds: item.promptIds,
-    grids: [item.grid],
-    pictureRows_MD: item.pictureRows_MD,
-    rng: new Rng(options.seed).fork('question'),
-    ...(replacement ? { replacement } : {}),
-  };
+  /** The stop string that ended the response. */
+  readonly stop: string | null;
 }
 
 function checkIntervention({ intervention, auxiliary }: AskOptions): void {
@@ -104,7 +73,7 @@ function checkIntervention({ intervention, auxiliary }: AskOptions): void {
 }
 
 /**
- * Answers a question about a picture, yielding text as whole words and every latent span once it
+ * Answers a question about pictures, yielding text as whole words and every latent span once it
  * is complete.
  * @throws ConfigError for an intervention that lacks its picture; DataError for a picture that is
  * too long and narrow.
@@ -115,30 +84,27 @@ export async function* askModel(
 ): AsyncGenerator<AnswerPiece, Answer> {
   checkIntervention(asked);
   const numLatents = asked.numLatents ?? model.settings?.numLatents ?? 0;
-  const options = { ...asked, numLatents };
   const { tokenizer, sequence, checkpoint } = model.bundle;
-  if (numLatents > 0) expectLatentTokens(sequence, checkpoint.folder);
-  const request = await requestOf(model, options);
+  if (numLatents > 0) expectLatentTokens(model.bundle.sequence, model.bundle.checkpoint.folder);
+  const plan = decodingPlan(model.bundle, asked, numLatents);
+  const request = await questionRequest(model, asked, numLatents);
   const queryNorm = meanNorm(request.pictureRows_MD, checkpoint.config.text.hiddenSize);
-  const stream = createTextStream(tokenizer);
+  const stream = createTextStream(tokenizer, { stop: plan.stop });
   const tokens: number[] = [];
   const spans: SpanSummary[] = [];
   let span: { norms: number[]; stateNorms: number[] } | undefined;
   let finished = false;
-  await using decoder = await Decoder.create(model, options);
-  const events = generateEvents(
-    decoder,
-    [request],
-    {
-      numLatents,
-      maxNewTokens: options.maxNewTokens ?? TEXT_TOKENS + (numLatents > 0 ? numLatents + 2 : 0),
-      temperature: options.temperature ?? 0,
-      intervention: options.intervention ?? { kind: 'clean' },
-      calibration: options.calibration ?? { kind: 'none' },
-    },
-    options.signal,
-  );
+  asked.signal?.throwIfAborted();
+  await using decoder = await Decoder.create(model, asked);
+  const settings = {
+    ...plan,
+    numLatents,
+    intervention: asked.intervention ?? { kind: 'clean' },
+    calibration: asked.calibration ?? { kind: 'none' },
+  };
+  const events = generateEvents(decoder, [request], settings, asked.signal);
   for await (const event of events) {
+    if (event.kind !== 'end') asked.onToken?.();
     if (event.kind === 'latent') {
       const rest = span ? '' : stream.end();
       if (rest !== '') yield { kind: 'text', text: rest };
@@ -164,7 +130,8 @@ export async function* askModel(
   }
   const rest = stream.end();
   if (rest !== '') yield { kind: 'text', text: rest };
-  const response = tokenizer.decode(tokens);
+  const whole = tokenizer.decode(tokens);
+  const response = whole.slice(0, whole.length - (stream.stop?.numDropped ?? 0));
   const parts = parseResponse(response);
   return {
     response,
@@ -175,5 +142,6 @@ export async function* askModel(
     spans,
     queryNorm,
     finished,
+    stop: stream.stop?.text ?? null,
   };
 }

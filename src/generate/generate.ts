@@ -7,10 +7,13 @@ import { positionConfig } from '../model/bundle.ts';
 import type { GridThw } from '../processor/grid.ts';
 import { cursorAfterRow, mropePositions, placeLatent, placeText } from '../processor/positions.ts';
 import type { LatentPositions, Position, PositionCursor } from '../processor/positions.ts';
+import { createTextStream } from '../processor/text-stream.ts';
+import type { TextStream } from '../processor/text-stream.ts';
 import type { Rng } from '../rng.ts';
 import type { Decoder, PromptRow, StepInput } from './decoder.ts';
 import { sampleToken } from './sampling.ts';
-import { START_STATE, decodingStep } from './state.ts';
+import type { Sampling } from './sampling.ts';
+import { START_STATE, decodingStep, endState } from './state.ts';
 import type { DecodingRules, DecodingState } from './state.ts';
 
 /** One prompt to answer. */
@@ -26,11 +29,12 @@ export interface GenerationRequest {
 }
 
 /** How a batch is decoded. */
-export interface GenerationSettings {
+export interface GenerationSettings extends Sampling {
   /** K; a model trained with another K still decodes, but says less. */
   readonly numLatents: number;
   readonly maxNewTokens: number;
-  readonly temperature: number;
+  /** Texts that end a response; looked for between latent spans, special tokens spelled out. */
+  readonly stop?: readonly string[];
   readonly intervention: Intervention;
   readonly calibration: Calibration;
 }
@@ -44,11 +48,17 @@ export type GenerationEvent =
       readonly latent: Float32Array;
       readonly stateNorm: number;
     }
-  | { readonly row: number; readonly kind: 'end'; readonly finished: boolean };
+  | {
+      readonly row: number;
+      readonly kind: 'end';
+      readonly finished: boolean;
+      /** The stop string that ended the row; its tokens were given out before. */
+      readonly stop?: string;
+    };
 
 /** A finished row. */
 export interface GenerationResult {
-  /** Token ids of the response, its end token left out, latents as `<|latent_pad|>`. */
+  /** Token ids, the end token left out, those of a stop string not, latents as `<|latent_pad|>`. */
   readonly ids: readonly number[];
   /** Vectors that were read back, in order. */
   readonly latents: readonly Float32Array[];
@@ -57,12 +67,18 @@ export interface GenerationResult {
   readonly numSpans: number;
   /** False when the limit cut the response off. */
   readonly finished: boolean;
+  /** The stop string that ended the response. */
+  readonly stop?: string;
 }
 
 interface Row {
   state: DecodingState;
   cursor: PositionCursor;
   feedback: FeedbackRow;
+  /** Ids of the prompt and the response, for the repetition penalty. */
+  readonly seen: Set<number>;
+  /** Looks for stop strings; absent without any. */
+  readonly text?: TextStream;
 }
 
 /** Positions and picture places of one unpadded prompt. */
@@ -89,12 +105,11 @@ function promptRow(
 }
 
 function rulesOf(model: GapModel, settings: GenerationSettings): DecodingRules {
-  const { latentStart, latentPad, latentEnd, responseEnd } = model.bundle.sequence;
+  const { latentStart, latentEnd, responseEnd } = model.bundle.sequence;
   return {
     latentStart,
-    latentPad,
     latentEnd,
-    responseEnd,
+    endIds: new Set([responseEnd, ...(model.bundle.generation?.endIds ?? [])]),
     numLatents: settings.numLatents,
     maxNewTokens: settings.maxNewTokens,
   };
@@ -113,6 +128,14 @@ function numCopies(requests: readonly GenerationRequest[]): number {
     requests.length % copies === 0 &&
     requests.every((request, i) => same(request, requests[i - (i % copies)]));
   return isRegular ? copies : 1;
+}
+
+/** Notes what a row wrote; returns the stop string that this completes. */
+function noteWritten(row: Row, id: number, isLatent: boolean): string | undefined {
+  row.seen.add(id);
+  if (isLatent) row.text?.end();
+  else row.text?.push(id);
+  return row.text?.stop?.text;
 }
 
 /**
@@ -142,6 +165,7 @@ export async function* generateEvents(
     calibration: settings.calibration,
     ...(model.head.basis ? { basis: model.head.basis } : {}),
   };
+  const { stop = [] } = settings;
   const prepared = requests.map((request) => promptRow(model, request));
   const rows = requests.map((request, i): Row => ({
     state: START_STATE,
@@ -153,7 +177,11 @@ export async function* generateEvents(
       rng: request.rng.fork('feedback'),
       ...(request.replacement ? { replacement: request.replacement } : {}),
     },
+    seen: new Set(request.promptIds),
+    ...(stop.length > 0 ? { text: createTextStream(model.bundle.tokenizer, { stop }) } : {}),
   }));
+  signal?.throwIfAborted();
+  const idle: StepInput = { id: model.bundle.padId, position: [0, 0, 0], active: false };
   const copies = numCopies(requests);
   const batch = await decoder.start(
     prepared.filter((_, i) => i % copies === 0).map((p) => p.prompt),
@@ -167,15 +195,22 @@ export async function* generateEvents(
     for (const [index, row] of rows.entries()) {
       const before = row.state;
       if (before.mode === 'done') {
-        inputs.push({ id: rules.responseEnd, position: [0, 0, 0], active: false });
+        inputs.push(idle);
         continue;
       }
       const vocabulary = output.logits_BV.length / rows.length;
       const logits = output.logits_BV.subarray(index * vocabulary, (index + 1) * vocabulary);
       const rng = requests[index]?.rng ?? row.feedback.rng;
-      const sampled = before.mode === 'text' ? sampleToken(logits, settings, rng, banned) : -1;
+      const sets = { banned, seen: row.seen };
+      const sampled = before.mode === 'text' ? sampleToken(logits, settings, rng, sets) : -1;
       const { state, wrote, next } = decodingStep(before, sampled, rules);
       row.state = state;
+      let stopped: string | undefined;
+      if (wrote.kind !== 'nothing') {
+        const id = wrote.kind === 'token' ? wrote.id : latentPad;
+        stopped = noteWritten(row, id, wrote.kind === 'latent');
+        if (stopped !== undefined) row.state = endState(state);
+      }
       let latent: Float32Array | undefined;
       if (wrote.kind === 'latent') {
         const state_D = output.states_BD.subarray(index * width, (index + 1) * width);
@@ -185,9 +220,11 @@ export async function* generateEvents(
         latent = fed.latent;
         yield { row: index, kind: 'latent', latent, stateNorm: norm(state_D) };
       } else if (wrote.kind === 'token') yield { row: index, kind: 'token', id: wrote.id };
-      if (next.kind === 'nothing') {
-        yield { row: index, kind: 'end', finished: state.finished };
-        inputs.push({ id: rules.responseEnd, position: [0, 0, 0], active: false });
+      if (next.kind === 'nothing' || stopped !== undefined) {
+        const { finished } = row.state;
+        const why = stopped === undefined ? {} : { stop: stopped };
+        yield { row: index, kind: 'end', finished, ...why };
+        inputs.push(idle);
         continue;
       }
       const place: { position: Position; cursor: PositionCursor } = latent
@@ -195,7 +232,7 @@ export async function* generateEvents(
         : placeText(row.cursor);
       row.cursor = place.cursor;
       inputs.push({
-        id: next.kind === 'token' ? next.id : rules.latentPad,
+        id: next.kind === 'token' ? next.id : latentPad,
         position: place.position,
         ...(latent ? { latent } : {}),
         active: true,
@@ -206,6 +243,14 @@ export async function* generateEvents(
   }
 }
 
+interface OpenResult {
+  readonly ids: number[];
+  readonly latents: Float32Array[];
+  readonly stateNorms: number[];
+  finished: boolean;
+  stop?: string;
+}
+
 /** Decodes a batch to the end. */
 export async function generateBatch(
   decoder: Decoder,
@@ -213,10 +258,8 @@ export async function generateBatch(
   settings: GenerationSettings,
   signal?: AbortSignal,
 ): Promise<GenerationResult[]> {
-  const results = requests.map(() => ({
-    ids: [] as number[],
-    latents: [] as Float32Array[],
-    stateNorms: [] as number[],
+  const results = requests.map((): OpenResult => ({
+    ...{ ids: [], latents: [], stateNorms: [] },
     finished: false,
   }));
   const { latentPad, latentEnd } = decoder.model.bundle.sequence;
@@ -228,7 +271,10 @@ export async function generateBatch(
       result.ids.push(latentPad);
       result.latents.push(event.latent);
       result.stateNorms.push(event.stateNorm);
-    } else result.finished = event.finished;
+    } else {
+      result.finished = event.finished;
+      if (event.stop !== undefined) result.stop = event.stop;
+    }
   }
   return results.map((result) => ({
     ...result,

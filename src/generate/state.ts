@@ -3,10 +3,9 @@
 /** Tokens and limits the machine goes by. */
 export interface DecodingRules {
   readonly latentStart: number;
-  readonly latentPad: number;
   readonly latentEnd: number;
-  /** Ends the response. */
-  readonly responseEnd: number;
+  /** Tokens that end the response. */
+  readonly endIds: ReadonlySet<number>;
   /** K: latents of a span. 0: the markers alone. */
   readonly numLatents: number;
   /** Most tokens of a response, latents and markers included. */
@@ -17,10 +16,10 @@ export interface DecodingRules {
 export interface DecodingState {
   readonly mode: 'text' | 'latent' | 'done';
   readonly latentsLeft: number;
-  /** Tokens written so far; a latent is written as `<|latent_pad|>`. */
-  readonly written: readonly number[];
+  /** Tokens written so far, latents and the token that ended the response included. */
+  readonly numWritten: number;
   readonly numSpans: number;
-  /** True when the response ended by itself and not by the limit. */
+  /** True when the response ended by itself or by a stop string, and not by the limit. */
   readonly finished: boolean;
 }
 
@@ -45,7 +44,7 @@ const NOTHING: NextInput = { kind: 'nothing' };
 export const START_STATE: DecodingState = {
   mode: 'text',
   latentsLeft: 0,
-  written: [],
+  numWritten: 0,
   numSpans: 0,
   finished: false,
 };
@@ -56,10 +55,14 @@ function write(
   rules: DecodingRules,
   change: Partial<DecodingState> = {},
 ): DecodingStep {
-  const id = wrote.kind === 'token' ? wrote.id : rules.latentPad;
-  const changed = { ...state, ...change, written: [...state.written, id] };
-  if (changed.written.length < rules.maxNewTokens) return { state: changed, wrote, next: wrote };
+  const changed = { ...state, ...change, numWritten: state.numWritten + 1 };
+  if (changed.numWritten < rules.maxNewTokens) return { state: changed, wrote, next: wrote };
   return { state: { ...changed, mode: 'done' }, wrote, next: NOTHING };
+}
+
+/** A row that has nothing more to say: what it wrote ends the response. */
+export function endState(state: DecodingState): DecodingState {
+  return { ...state, mode: 'done', finished: true };
 }
 
 /**
@@ -83,9 +86,8 @@ export function decodingStep(
     const closed = { mode: 'text' as const, numSpans: state.numSpans + 1 };
     return write(state, token(rules.latentEnd), rules, closed);
   }
-  if (sampled === rules.responseEnd) {
-    const written = [...state.written, sampled];
-    const ended = { ...state, mode: 'done' as const, finished: true, written };
+  if (rules.endIds.has(sampled)) {
+    const ended = { ...endState(state), numWritten: state.numWritten + 1 };
     return { state: ended, wrote: NOTHING, next: NOTHING };
   }
   if (sampled !== rules.latentStart) return write(state, token(sampled), rules);

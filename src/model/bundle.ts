@@ -10,6 +10,7 @@ import type { SequenceIds } from '../processor/sequence.ts';
 import type { TextTokenizer } from '../processor/tokenizer.ts';
 import { expectLatentTokens } from '../processor/tokens.ts';
 import type { Checkpoint } from './checkpoint.ts';
+import type { GenerationDefaults } from './generation-config.ts';
 import type { WeightSource } from './weights.ts';
 
 /** Pixel limits of the processor. Source: preprocessor_config.json of Qwen2.5-VL. */
@@ -28,22 +29,29 @@ export interface ModelBundle<W extends WeightSource = WeightSource> {
   readonly sequence: SequenceIds;
   /** `<|endoftext|>`. */
   readonly padId: number;
+  /** What generation_config.json says; absent without one. */
+  readonly generation?: GenerationDefaults;
 }
 
-/** Prompt ids of a user's question about pictures, the assistant's turn opened. */
+/**
+ * Prompt ids of a user's question about pictures, the assistant's turn opened.
+ * @param system - the system prompt; default: what the chat template does without one.
+ */
 export function promptIds(
   bundle: ModelBundle,
   question: string,
   grids: readonly GridThw[],
+  system?: string,
 ): number[] {
   const content: Message['content'] = [
     ...grids.map(() => ({ type: 'image' as const })),
     { type: 'text' as const, text: question },
   ];
+  const instruction: Message[] = system === undefined ? [] : [{ role: 'system', content: system }];
   return renderPrompt({
     tokenizer: bundle.tokenizer,
     template: bundle.template,
-    messages: [{ role: 'user', content }],
+    messages: [...instruction, { role: 'user', content }],
     grids,
     mergeSize: bundle.patches.mergeSize,
   }).ids;

@@ -3,9 +3,11 @@ import { access, copyFile, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CheckpointError } from '../errors.ts';
 import { systemCode, writeFileAtomic } from '../engine/atomic-file.ts';
-import { isObject } from '../engine/strict-json.ts';
+import { isObject, parseJsonObject } from '../engine/strict-json.ts';
 import type { ModelBundle, PixelLimits } from '../model/bundle.ts';
 import type { JsonObject } from '../model/config.ts';
+import { parseGenerationConfig } from '../model/generation-config.ts';
+import type { GenerationDefaults } from '../model/generation-config.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
 import type { WeightSource, Weights } from '../model/weights.ts';
 import { createChatTemplate } from '../processor/chat.ts';
@@ -23,6 +25,7 @@ import { expectRowsFor, latentTokenIds } from '../processor/tokens.ts';
 const TOKENIZER_FILE = 'tokenizer.json';
 const TOKENIZER_CONFIG_FILE = 'tokenizer_config.json';
 const TEMPLATE_FILE = 'chat_template.jinja';
+const GENERATION_FILE = 'generation_config.json';
 const PICTURE_FILE = 'preprocessor_config.json';
 /** Where transformers 5 writes the picture settings, among others, as `image_processor`. */
 const PROCESSOR_FILE = 'processor_config.json';
@@ -33,6 +36,7 @@ const COMPANION_FILES: ReadonlyMap<string, 'needed' | 'optional'> = new Map([
   [PICTURE_FILE, 'optional'],
   [PROCESSOR_FILE, 'optional'],
   [TEMPLATE_FILE, 'optional'],
+  [GENERATION_FILE, 'optional'],
 ]);
 
 function numberOr(json: JsonObject, name: string, fallback: number): number {
@@ -97,6 +101,21 @@ function readPixelLimits(json: JsonObject): PixelLimits {
   };
 }
 
+async function readGeneration(folder: string): Promise<GenerationDefaults | undefined> {
+  const path = join(folder, GENERATION_FILE);
+  let bytes: Uint8Array;
+  try {
+    bytes = await readFile(path);
+  } catch (cause) {
+    if (systemCode(cause) === 'ENOENT') return undefined;
+    throw new CheckpointError(
+      { what: `${path} cannot be read`, expected: 'a file, or none', fix: 'check the folder' },
+      cause,
+    );
+  }
+  return parseGenerationConfig(parseJsonObject(bytes, path), path);
+}
+
 /**
  * Reads a model folder in Hugging Face layout, its weights into memory, to be trained. A tokenizer
  * without the tokens of latent spans, as published ones are, will do for text; what needs latents
@@ -119,6 +138,7 @@ async function withCompanions<W extends WeightSource>(
     await readCheckpointJson(join(folder, TOKENIZER_FILE)),
     await readCheckpointJson(join(folder, TOKENIZER_CONFIG_FILE)),
   );
+  const generation = await readGeneration(folder);
   const { vision, text } = checkpoint.config;
   expectRowsFor(tokenizer, text.vocabSize, folder);
   const json = await readPictureSettings(folder);
@@ -140,6 +160,7 @@ async function withCompanions<W extends WeightSource>(
       responseEnd: tokenizer.idOf('<|im_end|>'),
     },
     padId: tokenizer.idOf('<|endoftext|>'),
+    ...(generation ? { generation } : {}),
   };
 }
 

@@ -408,7 +408,9 @@ describe.each(Object.entries(CASES))('the golden trace: %s', (name, options) => 
         const id = row.inputIds[at] ?? NaN;
         if (id === latentPad || id === latentEnd) continue;
         const banned = [imagePad, latentPad, latentEnd];
-        const drawn = sampleToken(trained.logits_V(b, at - 1), { temperature: 2 }, draws, banned);
+        const drawn = sampleToken(trained.logits_V(b, at - 1), { temperature: 2 }, draws, {
+          banned,
+        });
         expect(drawn, `row ${b} position ${at}, span starts are ${latentStart}`).toBe(id);
       }
       let latent = 0;

@@ -403,7 +403,11 @@ describe('a published model without the tokens', () => {
     await inTemporaryFolder(async (folder) => {
       await publish(folder, { tied: true, spare: 0 });
       const model = await readGapModel(folder);
-      const asked = { picture: createRaster(16, 16, [0, 0, 0]), question: 'what is it', seed: 1 };
+      const asked = {
+        pictures: [createRaster(16, 16, [0, 0, 0])],
+        question: 'what is it',
+        seed: 1,
+      };
       const answer = askModel(model, { ...asked, numLatents: 4 });
       await expect(answer.next()).rejects.toThrow('gapvl tokens add');
     });
