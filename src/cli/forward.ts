@@ -14,6 +14,7 @@ import type { ForwardInputs } from '../model/forward.ts';
 import { trainOnBatch } from '../train/fixed-batch.ts';
 import { defineCommand } from './command.ts';
 import * as option from './options.ts';
+import { modelFolder } from './running.ts';
 
 const INPUT_NAMES = [
   'input_ids',
@@ -117,7 +118,7 @@ export const command = defineCommand({
   description:
     'Runs the tensors of a safetensors file (input_ids, attention_mask, pixel_values, image_grid_thw, labels) through a model and writes position_ids, image_embeds, hidden_states.N, logits, loss and, if asked for, gradient.NAME of every parameter and the losses of AdamW steps on this one batch.',
   options: {
-    model: option.required(option.text('--model <dir>', 'model folder in Hugging Face layout')),
+    ...option.modelOptions('model to run'),
     inputs: option.required(option.text('--inputs <file>', 'safetensors file with the inputs')),
     outputs: option.required(option.text('--outputs <file>', 'safetensors file to write')),
     gradients: option.flag('--gradients', 'also write the gradient of the loss by parameter'),
@@ -164,13 +165,14 @@ export const command = defineCommand({
     }
     const inputs = await readInputs(values.inputs);
     const { signal } = context;
+    const model = await modelFolder(values.model, values.offline, context);
     const outputs = values.byLayer
-      ? await forwardByLayer(values.model, inputs, {
+      ? await forwardByLayer(model, inputs, {
           ...session,
           signal,
           gradients: values.gradients,
         })
-      : await forwardWhole(values.model, inputs, { ...values, session });
+      : await forwardWhole(model, inputs, { ...values, session });
     await writeSafetensors(values.outputs, outputs);
     const found = outputs.get('loss');
     const loss = found ? Number(found.data[0]) : null;

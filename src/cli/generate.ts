@@ -14,7 +14,7 @@ import { expectFinished } from '../context/run-folder.ts';
 import type { CommandContext } from './command.ts';
 import { defineCommand } from './command.ts';
 import * as option from './options.ts';
-import { sessionOptions } from './running.ts';
+import { modelFolder, sessionOptions } from './running.ts';
 
 // `other` needs a second example, so it stays with `gapvl compare`.
 const INTERVENTIONS = [
@@ -88,7 +88,7 @@ export const command = defineCommand({
     'by its number of vectors and their norms, beside that of the picture itself. With --json the ' +
     'whole record is printed at the end.',
   options: {
-    model: option.required(option.text('--model <dir>', 'model folder')),
+    ...option.modelOptions('model to ask'),
     image: option.required(option.text('--image <file>', 'picture the question is about')),
     intervention: option.withDefault(
       option.choice('--intervention <name>', 'what is done to the latents', INTERVENTIONS),
@@ -115,11 +115,13 @@ export const command = defineCommand({
   examples: [
     'gapvl generate --model runs/gap --image picture.png "where does rope c end"',
     'gapvl generate --model runs/gap --image picture.png --intervention zero-latent "where does rope c end"',
+    'gapvl generate --model Qwen/Qwen2.5-VL-3B-Instruct --image picture.png "what is this"',
   ],
   run: async (values, context, [question = '']) => {
-    const { model: folder, image, intervention, auxiliary, calibration, latents } = values;
+    const { image, intervention, auxiliary, calibration, latents } = values;
     const picture = await readRaster(image);
     const auxiliaryPicture = auxiliary === undefined ? undefined : await readRaster(auxiliary);
+    const folder = await modelFolder(values.model, values.offline, context);
     await expectFinished(folder);
     const model = await readGapModel(folder);
     checkUse(model, folder, [

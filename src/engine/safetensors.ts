@@ -85,6 +85,11 @@ export async function openShardedSafetensors(indexPath: string): Promise<TensorR
   }
 }
 
+/** The files an index names, each once. @throws CheckpointError as openShardedSafetensors. */
+export async function readShardNames(indexPath: string): Promise<readonly string[]> {
+  return [...new Set(parseIndex(await readIndex(indexPath), indexPath).values())];
+}
+
 /**
  * Opens the weights of a Hugging Face model folder: the shards if there is an index, else
  * `model.safetensors`.
