@@ -178,7 +178,7 @@ export async function downloadBlob(client: HubClient, job: BlobJob): Promise<voi
       await (error instanceof WrongContent ? partial.discard() : partial.park());
       throw error;
     }
-    await partial.commit();
+    await partial.commit(file.kind === 'sha256');
   } catch (error) {
     client.throwIfAborted();
     throw asDiskFailure(error, `${file.name} of ${client.asked.name}`);

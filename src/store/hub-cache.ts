@@ -1,10 +1,10 @@
 // Owns the layout of the Hugging Face cache, which other programs read and write too: blobs by hash,
 // snapshots that point to them, refs that name snapshots; `hub.ts` calls it.
 import { copyFile, link, mkdir, readFile, readdir, readlink, rename, rm } from 'node:fs/promises';
-import { stat, statfs, symlink } from 'node:fs/promises';
+import { stat, statfs, symlink, writeFile } from 'node:fs/promises';
 import { constants } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { systemCode, writeFileAtomic } from '../engine/atomic-file.ts';
+import { basename, dirname, join } from 'node:path';
+import { systemCode } from '../engine/atomic-file.ts';
 import { INDEX_FILE, SINGLE_FILE, readShardNames } from '../engine/safetensors.ts';
 import { RuntimeError } from '../errors.ts';
 import { CONFIG_FILE } from './hub-files.ts';
@@ -18,7 +18,7 @@ const FULL = ['ENOSPC', 'EDQUOT'];
 /** An error of the file system while a model is downloaded, in our words; others as they are. */
 export function asDiskFailure(error: unknown, what: string): unknown {
   const code = systemCode(error);
-  if (code === undefined) return error;
+  if (code === undefined || !('syscall' in (error as Error))) return error;
   const got = (error as Error).message;
   if (FULL.includes(code)) {
     return new RuntimeError(
@@ -44,8 +44,12 @@ export function asDiskFailure(error: unknown, what: string): unknown {
 
 /** No file is written over: what stood there might be a link to the blob itself. */
 const COPY_MODE = constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL;
-/** Makes the temporary names of this process different. */
-let numLinks = 0;
+let numTemporaries = 0;
+
+/** A name beside a path that nobody else uses: nothing in the cache is ever seen half written. */
+function temporaryOf(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${process.pid}-${numTemporaries++}.tmp`);
+}
 
 async function sizeOf(path: string): Promise<number | undefined> {
   return stat(path).then(
@@ -92,7 +96,9 @@ export class ModelCache {
     if ((await this.commitOf(revision)) === commit) return;
     const path = join(this.#folder, 'refs', ...revision.split('/'));
     await mkdir(dirname(path), { recursive: true });
-    await writeFileAtomic(path, [commit]);
+    const temporary = temporaryOf(path);
+    await writeFile(temporary, commit, { flag: 'wx' });
+    await rename(temporary, path);
   }
 
   /** Puts a blob that is here into a snapshot: a symlink, else a hard link, else a copy. */
@@ -104,8 +110,7 @@ export class ModelCache {
     const [found, pointed] = await Promise.all([sizeOf(path), readlink(path).catch(() => target)]);
     if (found === file.sizeBytes && pointed === target) return;
     await mkdir(folder, { recursive: true });
-    // Under a name of its own first, so that the snapshot never shows a half file.
-    const temporary = join(folder, `.${file.name}.${process.pid}-${numLinks++}.tmp`);
+    const temporary = temporaryOf(path);
     await rm(temporary, { force: true });
     try {
       await (this.#symlinks ? symlink(target, temporary) : Promise.reject(new Error('unwanted')))

@@ -6,7 +6,7 @@
 // `HASH.incomplete`, a process on another host) is copied instead: its beginning is as good.
 import { copyFile, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { constants } from 'node:fs';
+import { constants, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { systemCode } from '../engine/atomic-file.ts';
@@ -21,12 +21,15 @@ interface Leftover {
   readonly owner: 'free' | 'foreign' | 'busy';
 }
 
+/** What ids of processes are unique within: a host, or a container on it. */
 function hostWord(): string {
-  return (
-    hostname()
-      .replace(/[^A-Za-z0-9]/g, '_')
-      .slice(0, 40) || 'host'
-  );
+  let namespace = '';
+  try {
+    namespace = readlinkSync('/proc/self/ns/pid');
+  } catch {
+    // No Linux: the host is enough.
+  }
+  return `${hostname().slice(0, 40)}${namespace}`.replace(/\W+/g, '_') || 'host';
 }
 
 function isAlive(pid: number): boolean {
@@ -80,11 +83,14 @@ async function createOwn(blobs: string, hash: string): Promise<string> {
   for (let attempt = 0; ; attempt++) {
     const name = `${hash}.gapvl-${hostWord()}-${process.pid}-${attempt}.incomplete`;
     const path = join(blobs, name);
+    if (held.has(path)) continue;
+    // Before it is there: who sees it must see that it is held.
+    held.add(path);
     try {
       await (await open(path, 'wx')).close();
-      held.add(path);
       return path;
     } catch (error) {
+      held.delete(path);
       if (systemCode(error) !== 'EEXIST') throw error;
     }
   }
@@ -150,9 +156,12 @@ export class Partial {
     }
   }
 
-  /** Makes the finished file the blob. */
-  async commit(): Promise<void> {
-    await this.handle.sync();
+  /**
+   * Makes the finished file the blob.
+   * @param isLarge - flush it first: a power cut could leave the right size with wrong content.
+   */
+  async commit(isLarge: boolean): Promise<void> {
+    if (isLarge) await this.handle.sync();
     await this.handle.close();
     await rename(this.#path, join(this.#blobs, this.#hash));
     held.delete(this.#path);

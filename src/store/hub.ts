@@ -181,6 +181,9 @@ export async function fetchModel(id: HubId, options: FetchOptions = {}): Promise
     commit = await resolveCommit(client);
     files = await listFiles(client, commit);
   } catch (error) {
+    if (here && !(error instanceof UnreachableError)) {
+      options.onNote?.(`${here.folder} is here from before; --offline uses it as it is`);
+    }
     if (!here || !(error instanceof UnreachableError)) throw error;
     const { got = 'no answer' } = error.parts;
     options.onNote?.(`the hub cannot be reached (${got}); using ${here.folder}`);

@@ -20,11 +20,23 @@ export interface HubFixture extends AsyncDisposable {
   readonly fetch: (options?: FetchOptions, revision?: string) => Promise<FetchedModel>;
 }
 
+/** What the person who runs the tests has set, unset. */
+const NEUTRAL = {
+  ...{ HF_TOKEN: '', HUGGING_FACE_HUB_TOKEN: '', HF_TOKEN_PATH: '', HF_HUB_CACHE: '' },
+  ...{ HUGGINGFACE_HUB_CACHE: '', HF_HUB_OFFLINE: '', TRANSFORMERS_OFFLINE: '' },
+  HF_HUB_DISABLE_SYMLINKS: '',
+};
+
+/** The environment of a hub whose cache lies in a folder. */
+export function hubEnvironment(server: HubServer, home: string): Record<string, string> {
+  return { ...NEUTRAL, HF_HOME: home, HF_ENDPOINT: server.endpoint };
+}
+
 /** Starts a hub that holds `org/small`, and makes an empty `HF_HOME`. */
 export async function makeHub(weightBytes?: number, home?: string): Promise<HubFixture> {
   const server = await HubServer.start(await smallModel(weightBytes));
   const folder = home ?? (await mkdtemp(join(tmpdir(), 'gapvl-hub-')));
-  const env = { HF_HOME: folder, HF_ENDPOINT: server.endpoint };
+  const env = hubEnvironment(server, folder);
   return {
     server,
     home: folder,
@@ -57,9 +69,13 @@ export async function halfFiles(model: string): Promise<{ name: string; size: nu
   );
 }
 
-/** The content of a snapshot's file. */
-export async function contentOf(model: FetchedModel, file: string): Promise<Buffer> {
-  return readFile(join(model.folder, file));
+/** Whether a snapshot's file holds this content; a comparison byte by byte in a test takes seconds. */
+export async function holds(
+  model: FetchedModel,
+  file: string,
+  content: Buffer | undefined,
+): Promise<boolean> {
+  return content !== undefined && content.equals(await readFile(join(model.folder, file)));
 }
 
 /** What a call throws, which it has to. */

@@ -2,7 +2,7 @@
 // has; tests of downloads talk to it over HTTP.
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { readFile, readdir } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -30,6 +30,7 @@ export interface HubContent {
   readonly extraEntries?: readonly unknown[];
 }
 
+/** What every revision of a test's hub stands for. */
 export const COMMIT = '0123456789abcdef0123456789abcdef01234567';
 
 /** The hash a small file is known by. */
@@ -70,6 +71,14 @@ export async function smallModel(weightBytes = 300_000): Promise<HubContent> {
       ['vocab.json', Buffer.from('{}\n')],
     ]),
   };
+}
+
+/** The base that ships with the package, as a model of the hub. */
+export async function shippedModel(): Promise<HubContent> {
+  const names = await readdir(SHIPPED_BASE);
+  const contents = await Promise.all(names.map((name) => readFile(join(SHIPPED_BASE, name))));
+  const files = new Map(names.map((name, i) => [name, contents[i] ?? Buffer.alloc(0)]));
+  return { name: 'org/base', commit: COMMIT, files };
 }
 
 function isLarge(file: string): boolean {
