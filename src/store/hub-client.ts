@@ -197,7 +197,7 @@ export class HubClient {
       {
         what: `${settings.endpoint} did not give ${what}`,
         got: `${error.message}${times}${wait}`,
-        expected: 'a connection that holds',
+        expected: 'a connection that holds; or, if a folder was meant, one that exists',
         fix: `check the network and HF_ENDPOINT, then run the command again: what came is kept${wait === '' ? '' : hint}`,
       },
       error,
