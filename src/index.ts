@@ -41,6 +41,10 @@ export type { DecodeOptions } from './processor/picture.ts';
 // Models: Hugging Face folders, with the latent head beside.
 export { openGapModel, readGapModel } from './store/latent-head.ts';
 export { addLatentTokens } from './store/latent-tokens.ts';
+export { fetchModel, resolveModel } from './store/hub.ts';
+export type { FetchOptions, FetchedModel } from './store/hub.ts';
+export { parseHubId } from './store/hub-id.ts';
+export type { HubId } from './store/hub-id.ts';
 export type { GapModel, LatentHead, LatentSettings } from './latent/model.ts';
 export { VARIANTS, VARIANT_NAMES, usesLatents } from './latent/variants.ts';
 export type { TeacherInputs, Variant, VariantName } from './latent/variants.ts';

@@ -11,7 +11,7 @@ import { percent, renderTextTable } from '../report/text-table.ts';
 import type { CommandContext } from './command.ts';
 import { defineCommand } from './command.ts';
 import * as option from './options.ts';
-import { sessionOptions } from './running.ts';
+import { modelFolder, sessionOptions } from './running.ts';
 
 function renderSummary({ byTask, all, accuracy }: CapacitySummary): string {
   const row = (task: string, difficulty: string, counts: AssignmentCounts): string[] => {
@@ -61,7 +61,7 @@ export const command = defineCommand({
     'and which train on text only (GAP §4.3). The same command goes on where it was interrupted; ' +
     'with another --tau it assigns anew without sampling.',
   options: {
-    model: option.required(option.text('--model <dir>', 'model folder of the base')),
+    ...option.modelOptions('the base'),
     data: option.required(option.text('--data <dir>', 'dataset folder')),
     split: option.withDefault(option.choice('--split <name>', 'split to score', SPLITS), 'train'),
     out: option.required(option.text('-o, --out <file>', 'JSONL file to write')),
@@ -96,7 +96,8 @@ export const command = defineCommand({
     'gapvl capacity score --model runs/base --data runs/data --out runs/capacity.jsonl --tau 0',
   ],
   run: async (values, context) => {
-    const { model, data, split, out, samples, tau, temperature, maxNewTokens, seed } = values;
+    const { data, split, out, samples, tau, temperature, maxNewTokens, seed } = values;
+    const model = await modelFolder(values.model, values.offline, context);
     const run = scoreCapacity({
       ...{ model, data, split, out, numSamples: samples, tau, temperature, maxNewTokens, seed },
       ...sessionOptions(values.threads),

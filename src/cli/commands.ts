@@ -24,6 +24,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./data-generate.ts')).command,
   },
   {
+    words: ['fetch'],
+    summary: 'download a model of the Hugging Face hub',
+    load: async () => (await import('./fetch.ts')).command,
+  },
+  {
     words: ['pretrain'],
     summary: 'train the tiny base from nothing',
     load: async () => (await import('./pretrain.ts')).command,

@@ -21,7 +21,7 @@ import type { AccuracyRow, InterventionRow, TaskAccuracy } from '../report/types
 import type { CommandContext } from './command.ts';
 import { defineCommand } from './command.ts';
 import * as option from './options.ts';
-import { sessionOptions } from './running.ts';
+import { modelFolder, sessionOptions } from './running.ts';
 
 const DEFAULT_INTERVENTIONS = ['clean', 'zero-latent', 'noise-norm', 'other', 'oracle'] as const;
 
@@ -36,7 +36,7 @@ function parseModels(texts: readonly string[]): NamedModel[] {
   throw new ConfigError({
     what: '--model of gapvl compare cannot be used',
     got: texts.length === 0 ? 'nothing' : broken.join(', '),
-    expected: 'NAME=DIR, once a model',
+    expected: 'NAME=DIR or NAME=ORG/NAME, once a model',
     fix: 'for example --model base=runs/base --model gap=runs/gap',
   });
 }
@@ -136,7 +136,8 @@ export const command = defineCommand({
     'intervals, how often latents were written, and what each intervention costs. Every prediction ' +
     'goes to a JSONL file as it is made; the same command goes on where it was interrupted.',
   options: {
-    models: option.texts('--model <NAME=DIR>', 'a model folder and its name; once a model'),
+    models: option.texts('--model <NAME=MODEL>', 'a name and a folder or ORG/NAME; once a model'),
+    offline: option.offlineOption(),
     data: option.required(option.text('--data <dir>', 'dataset folder')),
     split: option.withDefault(option.choice('--split <name>', 'split to run', SPLITS), 'test'),
     interventions: option.withDefault(
@@ -158,8 +159,12 @@ export const command = defineCommand({
   ],
   run: async (values, context) => {
     const { data, split, interventions, out, limit, temperature, seed, threads } = values;
+    const models: NamedModel[] = [];
+    for (const { name, folder } of parseModels(values.models)) {
+      models.push({ name, folder: await modelFolder(folder, values.offline, context) });
+    }
     const options: CompareOptions = {
-      ...{ models: parseModels(values.models), data, split, interventions, out, temperature, seed },
+      ...{ models, data, split, interventions, out, temperature, seed },
       ...(limit === undefined ? {} : { limit }),
       ...sessionOptions(threads),
       signal: context.signal,

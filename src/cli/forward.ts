@@ -17,6 +17,7 @@ import type { ForwardInputs } from '../model/forward.ts';
 import { trainOnBatch } from '../train/fixed-batch.ts';
 import { defineCommand } from './command.ts';
 import * as option from './options.ts';
+import { modelFolder } from './running.ts';
 
 const INPUT_NAMES = [
   'input_ids',
@@ -150,7 +151,7 @@ export const command = defineCommand({
   description:
     'Runs the tensors of a safetensors file (input_ids, attention_mask, pixel_values, image_grid_thw, labels) through a model and writes position_ids, image_embeds, hidden_states.N, logits, loss and, if asked for, gradient.NAME of every parameter, the losses of AdamW steps on this one batch and generated_ids, the greedy continuation of every row.',
   options: {
-    model: option.required(option.text('--model <dir>', 'model folder in Hugging Face layout')),
+    ...option.modelOptions('model to run'),
     inputs: option.required(option.text('--inputs <file>', 'safetensors file with the inputs')),
     outputs: option.required(option.text('--outputs <file>', 'safetensors file to write')),
     gradients: option.flag('--gradients', 'also write the gradient of the loss by parameter'),
@@ -212,13 +213,14 @@ export const command = defineCommand({
     }
     const inputs = await readInputs(values.inputs);
     const { signal } = context;
+    const model = await modelFolder(values.model, values.offline, context);
     const outputs = values.byLayer
-      ? await forwardByLayer(values.model, inputs, {
+      ? await forwardByLayer(model, inputs, {
           ...session,
           signal,
           gradients: values.gradients,
         })
-      : await forwardWhole(values.model, inputs, { ...values, session, signal });
+      : await forwardWhole(model, inputs, { ...values, session, signal });
     await writeSafetensors(values.outputs, outputs);
     const found = outputs.get('loss');
     const loss = found ? Number(found.data[0]) : null;

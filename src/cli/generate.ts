@@ -16,7 +16,7 @@ import type { Clock } from './clock.ts';
 import type { CommandContext } from './command.ts';
 import { defineCommand } from './command.ts';
 import * as option from './options.ts';
-import { sessionOptions } from './running.ts';
+import { modelFolder, sessionOptions } from './running.ts';
 
 // `other` needs a second example, so it stays with `gapvl compare`.
 const INTERVENTIONS = [
@@ -111,7 +111,7 @@ export const command = defineCommand({
     'given is decoded as generation_config.json of the model says, and greedily without that file. ' +
     'With --json the whole record is printed at the end.',
   options: {
-    model: option.required(option.text('--model <dir>', 'model folder')),
+    ...option.modelOptions('model to ask'),
     images: option.texts(
       '--image <file>',
       'picture the question is about; give it again for more, in the order they are meant',
@@ -153,12 +153,14 @@ export const command = defineCommand({
   examples: [
     'gapvl generate --model runs/gap --image picture.png "where does rope c end"',
     'gapvl generate --model runs/gap --image picture.png --intervention zero-latent "where does rope c end"',
-    'gapvl generate --model Qwen2.5-VL-3B-Instruct --image a.jpg --image b.jpg --system "Be brief." --stop "Question:" "what changed"',
+    'gapvl generate --model Qwen/Qwen2.5-VL-3B-Instruct --image picture.png "what is this"',
+    'gapvl generate --model Qwen/Qwen2.5-VL-3B-Instruct --image a.jpg --image b.jpg --system "Be brief." --stop "Question:" "what changed"',
   ],
   run: async (values, context, [question = '']) => {
-    const { model: folder, images, system, intervention, auxiliary, calibration, latents } = values;
+    const { images, system, intervention, auxiliary, calibration, latents } = values;
     const pictures = await Promise.all(images.map(readRaster));
     const auxiliaryPicture = auxiliary === undefined ? undefined : await readRaster(auxiliary);
+    const folder = await modelFolder(values.model, values.offline, context);
     await expectFinished(folder);
     const model = await openGapModel(folder);
     checkUse(model, folder, [

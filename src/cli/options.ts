@@ -195,6 +195,21 @@ export function threadsOption(): CliOption<number | undefined> {
   return positiveInteger('--threads <n>', 'threads inside one operation (default: all cores)');
 }
 
+/**
+ * `--model` and `--offline`, for commands that run a model; `modelFolder` of running.ts turns what
+ * they read into a folder.
+ * @param description - what the model is for, such as `model to ask`.
+ */
+export function modelOptions(description: string) {
+  const what = `${description}: a folder, or ORG/NAME[@REVISION] of the Hugging Face hub`;
+  return { model: required(text('--model <model>', what)), offline: offlineOption() };
+}
+
+/** `--offline`: models of the hub come from the cache alone. */
+export function offlineOption(): CliOption<boolean> {
+  return flag('--offline', 'take models of the hub from the cache, and ask nobody');
+}
+
 /** The name commander stores an option under: `--batch-size <n>` becomes `batchSize`. */
 export function attributeName(flags: string): string {
   const long = /--([a-z0-9-]+)/.exec(flags)?.[1] ?? flags;

@@ -7,7 +7,7 @@ import type { BasisSize, PcaBasis } from '../latent/pca.ts';
 import { percent, renderTextTable } from '../report/text-table.ts';
 import { defineCommand } from './command.ts';
 import * as option from './options.ts';
-import { sessionOptions } from './running.ts';
+import { modelFolder, sessionOptions } from './running.ts';
 
 const KINDS = ['pca', 'random', 'no-mean'] as const;
 // Shares of variance whose number of components is shown, as the paper's Table 5 does.
@@ -78,7 +78,7 @@ export const command = defineCommand({
     'what they were fitted on; `gapvl train` refuses a basis of another model or K. Ctrl-C saves; ' +
     'the same command goes on.',
   options: {
-    model: option.required(option.text('--model <dir>', 'model folder of the base')),
+    ...option.modelOptions('the base'),
     data: option.required(option.text('--data <dir>', 'dataset folder')),
     split: option.withDefault(option.choice('--split <name>', 'split to fit on', SPLITS), 'train'),
     out: option.required(option.text('-o, --out <file>', 'safetensors file to write')),
@@ -101,8 +101,9 @@ export const command = defineCommand({
     'gapvl pca fit --model runs/base --data runs/data --out runs/basis-11.safetensors --components 11',
   ],
   run: async (values, context) => {
-    const { model, data, split, out, kind, latents, seed } = values;
+    const { data, split, out, kind, latents, seed } = values;
     const size = sizeOf(values.explained, values.components);
+    const model = await modelFolder(values.model, values.offline, context);
     const embedding = context.progress('auxiliary pictures');
     const basis = await fitBasis({
       ...{ model, data, split, out, kind, seed, size, numLatents: latents },

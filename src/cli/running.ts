@@ -1,12 +1,54 @@
-// Owns what the commands that run a model share: session options, seeds and settings as recipe
+// Owns what the commands that run a model share: its folder, session options, seeds and settings as recipe
 // settings, how training shows itself.
 import type { SessionOptions } from '../engine/session.ts';
+import { resolveModel } from '../store/hub.ts';
+import type { FetchOptions } from '../store/hub.ts';
 import type { StepRecord } from '../train/loop.ts';
 import type { CommandContext } from './command.ts';
+import type { Progress } from './progress.ts';
 
 /** Session options for `--threads`. */
 export function sessionOptions(threads: number | undefined): SessionOptions {
   return threads === undefined ? {} : { threads };
+}
+
+/** How a command shows the download of a model; `finish` ends what it showed. */
+export interface FetchDisplay {
+  readonly options: FetchOptions;
+  readonly finish: () => void;
+}
+
+/** Bytes as megabytes with one digit, the unit a download is shown in. */
+function megabytes(bytes: number): number {
+  return Math.round(bytes / 1e5) / 10;
+}
+
+/** Options of a download with progress and notes on stderr; nothing is shown when nothing comes. */
+export function showFetch(ref: string, offline: boolean, context: CommandContext): FetchDisplay {
+  let progress: Progress | undefined;
+  const onProgress = (done: number, total: number, file: string): void => {
+    progress ??= context.progress(`${ref} (MB)`);
+    progress.update(megabytes(done), megabytes(total), file);
+  };
+  const { signal, note } = context;
+  return {
+    options: { offline, signal, onNote: note, onProgress },
+    finish: () => progress?.finish(''),
+  };
+}
+
+/** The folder of what `--model` names, downloaded from the hub where it is no folder. */
+export async function modelFolder(
+  ref: string,
+  offline: boolean,
+  context: CommandContext,
+): Promise<string> {
+  const display = showFetch(ref, offline, context);
+  try {
+    return await resolveModel(ref, display.options);
+  } finally {
+    display.finish();
+  }
 }
 
 /** Options that were given, as settings of a recipe: `{ steps: 5, seed: undefined }` is `steps=5`. */

@@ -7,7 +7,7 @@ import { trainFolder } from '../train/train-folder.ts';
 import type { TrainFolderOptions, TrainedRun } from '../train/train-folder.ts';
 import { defineCommand } from './command.ts';
 import * as option from './options.ts';
-import { asSettings, lossNote, sessionOptions, watchTraining } from './running.ts';
+import { asSettings, lossNote, modelFolder, sessionOptions, watchTraining } from './running.ts';
 
 const RECIPE_NAMES = ['small-scale', 'paper'] as const;
 const POSITIONS = ['sequential', 'grid'] as const;
@@ -19,7 +19,7 @@ export const command = defineCommand({
     'writes a Hugging Face folder with the latent head beside it, training.jsonl with a line a step ' +
     'and run.json. Ctrl-C saves; the same command goes on, bit for bit on the same number of threads.',
   options: {
-    model: option.required(option.text('--model <dir>', 'model folder of the base')),
+    ...option.modelOptions('the base'),
     data: option.required(option.text('--data <dir>', 'dataset folder')),
     variant: option.required(
       option.choice(
@@ -59,7 +59,7 @@ export const command = defineCommand({
     'gapvl train --variant dense-caption --model runs/base --data runs/data --out runs/dense-caption',
   ],
   run: async (values, context) => {
-    const { variant, model, data, out, basis, capacity, threads } = values;
+    const { variant, data, out, basis, capacity, threads } = values;
     const { steps, batchSize, latents, teacherInputs, latentPositions, seed } = values;
     const recipe = applySettings(TRAIN_RECIPES[values.recipe], [
       ...asSettings({
@@ -72,6 +72,7 @@ export const command = defineCommand({
       }),
       ...values.set,
     ]);
+    const model = await modelFolder(values.model, values.offline, context);
     const encoding = context.progress('pictures');
     const options: TrainFolderOptions = {
       ...{ variant, recipe, model, data, out },

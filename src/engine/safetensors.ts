@@ -99,6 +99,11 @@ export async function openShardedSafetensors(indexPath: string): Promise<TensorR
   }
 }
 
+/** The files an index names, each once. @throws CheckpointError as openShardedSafetensors. */
+export async function readShardNames(indexPath: string): Promise<readonly string[]> {
+  return [...new Set(parseIndex(await readIndex(indexPath), indexPath).values())];
+}
+
 /**
  * Opens the weights of a Hugging Face model folder: `model.safetensors` if it is there, as the
  * reference does, else the shards of the index. Links are followed: a download cache is made of

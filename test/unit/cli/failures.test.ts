@@ -119,6 +119,7 @@ describe('a command that cannot do what it is asked', () => {
     ['data generate --out @never --tasks rope,ladder', 2, 'some of rope'],
     ['pretrain --out @never --set optimizer.beta1=2', 2, 'optimizer.beta1'],
     [COMPARE, 2, 'NAME=DIR'],
+    ['fetch ./base', 2, 'ORG/NAME'],
     [`${COMPARE} --model @base`, 2, '@base'],
     [`${COMPARE} --model a/b=@base`, 2, 'a/b'],
     [`${COMPARE} --model a=@base --interventions clean,clan`, 2, 'zero-latent'],
