@@ -4,6 +4,7 @@ import type { Metadata, Sharp } from 'sharp';
 import type { Raster } from '../data/raster.ts';
 import { DataError } from '../errors.ts';
 import { clipGrey16, cmykToRgb, opaqueGif, paintAround } from './pillow.ts';
+import { transparentPngColor, whiten } from './pillow.ts';
 
 /** Most pixels a picture may have before it is decoded (ours: Pillow's decompression-bomb limit). */
 export const DEFAULT_MAX_DECODED_PIXELS = 178_956_970;
@@ -21,7 +22,8 @@ export interface DecodeOptions {
 
 /**
  * Decodes a picture to 8-bit RGB as `exif_transpose(Image.open(...)).convert('RGB')` of Pillow does:
- * first frame, EXIF orientation applied, alpha dropped (not blended), palettes and grey widened,
+ * first frame, EXIF orientation applied, alpha dropped (not blended), a single transparent colour
+ * made white (the original's processor does that after the conversion), palettes and grey widened,
  * 16-bit colour narrowed to its upper byte, 16-bit grey clipped at 255, CMYK and colour profiles
  * without colour management. AVIF differs by what its decoders do to half-resolution colour.
  * @throws DataError naming the picture for bytes that are no picture of an accepted format, are
@@ -50,6 +52,12 @@ export async function decodePicture(bytes: Uint8Array, options: DecodeOptions): 
     const rgb = picture.removeAlpha().toColourspace('srgb');
     const raster = await rasterOf(rgb.raw({ depth: 'uchar' }), toRgb);
     if (frame !== undefined) paintAround(raster, frame);
+    const key = frame?.isTransparent
+      ? frame.around
+      : header.format === 'png'
+        ? transparentPngColor(bytes)
+        : undefined;
+    if (key !== undefined) whiten(raster, key);
     return raster;
   } catch (cause) {
     throw damagedError(options.name, cause);

@@ -39,6 +39,7 @@ interface GifFrame {
   readonly bottom: number;
   /** Red, green, blue. */
   readonly around: Uint8Array;
+  readonly isTransparent: boolean;
 }
 
 const GIF_HEADER = 13;
@@ -60,11 +61,13 @@ export function opaqueGif(original: Uint8Array): GifFrame | undefined {
   const at = (index: number): number => bytes[index] ?? 0;
   let cursor = GIF_HEADER + paletteSize(at(10));
   let transparent = 0;
+  let isTransparent = false;
   while (at(cursor) === EXTENSION) {
     const isControl = at(cursor + 1) === GRAPHIC_CONTROL && at(cursor + 2) >= 4;
     if (isControl && (at(cursor + 3) & 1) === 1) {
       bytes[cursor + 3] = at(cursor + 3) & ~1;
       transparent = at(cursor + 6);
+      isTransparent = true;
     }
     cursor += 2;
     while (at(cursor) > 0) cursor += at(cursor) + 1;
@@ -81,6 +84,7 @@ export function opaqueGif(original: Uint8Array): GifFrame | undefined {
     right: word(1) + word(5),
     bottom: word(3) + word(7),
     around: bytes.slice(color, color + 3),
+    isTransparent,
   };
 }
 
@@ -94,5 +98,54 @@ export function paintAround({ width, height, data }: Raster, frame: GifFrame): v
       if (isInside && x >= frame.left && x < frame.right) continue;
       data.set(frame.around, (y * width + x) * 3);
     }
+  }
+}
+
+const PNG_CHUNKS = 8;
+const CHUNK_OVERHEAD = 12;
+const [GREY, RGB, PALETTE] = [0, 2, 3];
+
+/**
+ * The one transparent colour of a PNG: red, green, blue. Undefined for alpha channels and palettes
+ * with degrees of alpha, which `convert('RGB')` drops, and for 1-bit and 16-bit grey.
+ * Source: Pillow PngImagePlugin.py `chunk_tRNS`, Image.py `convert`.
+ */
+export function transparentPngColor(bytes: Uint8Array): Uint8Array | undefined {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const [depth, colorType] = [bytes[24] ?? 0, bytes[25] ?? 0];
+  let palette = new Uint8Array(0);
+  for (let at = PNG_CHUNKS; at + CHUNK_OVERHEAD <= bytes.length;) {
+    const length = view.getUint32(at);
+    const name = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
+    const data = bytes.slice(at + 8, at + 8 + length);
+    if (name === 'IDAT') return undefined;
+    if (name === 'PLTE') palette = data;
+    if (name === 'tRNS') {
+      // Levels are two bytes each, of which 8-bit pictures use the lower.
+      if (colorType === RGB) return Uint8Array.of(data[1] ?? 0, data[3] ?? 0, data[5] ?? 0);
+      if (colorType === GREY) {
+        const isByte = depth > 1 && depth <= 8;
+        return isByte ? new Uint8Array(3).fill(data[1] ?? 0) : undefined;
+      }
+      if (colorType !== PALETTE) return undefined;
+      const index = data.indexOf(0);
+      const isOnlyOne = index !== -1 && data.every((alpha, i) => i === index || alpha === 255);
+      return isOnlyOne ? palette.slice(3 * index, 3 * index + 3) : undefined;
+    }
+    at += length + CHUNK_OVERHEAD;
+  }
+  return undefined;
+}
+
+/**
+ * Turns every pixel of a colour white, in place. `convert('RGB')` keeps a transparent colour as a
+ * note on the picture, and the original's processor then lays the picture on white.
+ * Source: transformers image_transforms.py, `convert_to_rgb`.
+ */
+export function whiten({ data }: Raster, color: Uint8Array): void {
+  const [red, green, blue] = color;
+  for (let i = 0; i < data.length; i += 3) {
+    if (data[i] !== red || data[i + 1] !== green || data[i + 2] !== blue) continue;
+    data.fill(255, i, i + 3);
   }
 }

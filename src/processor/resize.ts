@@ -1,6 +1,6 @@
 // Owns picture sizes and resampling as the reference's processor does them; called by data loaders and generate/.
 import type { Raster } from '../data/raster.ts';
-import { DataError } from '../errors.ts';
+import { ConfigError, DataError } from '../errors.ts';
 
 /** Largest ratio of the sides that Qwen2.5-VL takes. Source: image_processing_qwen2_vl.py. */
 export const MAX_ASPECT_RATIO = 200;
@@ -8,6 +8,36 @@ export const MAX_ASPECT_RATIO = 200;
 export const QWEN_MIN_PIXELS = 56 * 56;
 /** Default `max_pixels`. Source: Qwen2.5-VL preprocessor_config.json. */
 export const QWEN_MAX_PIXELS = 28 * 28 * 16384;
+
+/** Least and most pixels of a resized picture. */
+export interface PixelRange {
+  readonly minPixels: number;
+  readonly maxPixels: number;
+}
+
+/** Limits of one picture that stand in for the model's. */
+export type PixelOverrides = Partial<PixelRange>;
+
+/**
+ * The limits that hold for one picture. A single limit given for it wins over the model's other
+ * one: asking for at most 1000 px of a model with at least 3136 px gives 1000 to 1000.
+ * @throws ConfigError when both are given and the least is above the most.
+ */
+export function pixelLimits(model: PixelRange, own: PixelOverrides): PixelRange {
+  const { minPixels, maxPixels } = own;
+  if (minPixels !== undefined && maxPixels !== undefined && minPixels > maxPixels) {
+    throw new ConfigError({
+      what: 'The limits of a picture exclude every size',
+      got: `min_pixels ${minPixels}, max_pixels ${maxPixels}`,
+      expected: 'min_pixels of at most max_pixels',
+      fix: 'lower the first or raise the second',
+    });
+  }
+  return {
+    minPixels: minPixels ?? Math.min(model.minPixels, maxPixels ?? Infinity),
+    maxPixels: maxPixels ?? Math.max(model.maxPixels, minPixels ?? 0),
+  };
+}
 
 /** Sides in pixels. */
 export interface PictureSize {

@@ -1,5 +1,5 @@
 // Owns model folders in Hugging Face layout: weights with tokenizer, template and picture settings.
-import { copyFile, readFile } from 'node:fs/promises';
+import { copyFile, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CheckpointError } from '../errors.ts';
 import { LATENT_END, LATENT_PAD, LATENT_START } from '../data/format.ts';
@@ -8,9 +8,9 @@ import type { ModelBundle } from '../model/bundle.ts';
 import type { JsonObject } from '../model/config.ts';
 import type { Weights } from '../model/weights.ts';
 import { createChatTemplate } from '../processor/chat.ts';
-import { CLIP_MEAN, CLIP_STD } from '../processor/patches.ts';
 import type { TokenizerFiles } from '../processor/tiny-tokenizer.ts';
 import { createTokenizer } from '../processor/tokenizer.ts';
+import { readPreprocessor } from './preprocessor.ts';
 import { readCheckpoint, readCheckpointJson, writeCheckpoint } from './checkpoint.ts';
 
 /** Files beside the weights that a model folder carries along unchanged. */
@@ -20,33 +20,23 @@ const COMPANION_FILES = [
   'preprocessor_config.json',
 ] as const;
 const TEMPLATE_FILE = 'chat_template.jinja';
+const TEMPLATE_JSON = 'chat_template.json';
+const TEMPLATE_FILES: readonly string[] = [TEMPLATE_FILE, TEMPLATE_JSON];
 
-function numberOr(json: JsonObject, name: string, fallback: number): number {
-  const value = json[name];
-  return typeof value === 'number' && Number.isFinite(value) && value > 0 ? value : fallback;
-}
-
-function triple(
-  json: JsonObject,
-  name: string,
-  fallback: readonly [number, number, number],
-): readonly [number, number, number] {
-  const value = json[name];
-  const numbers = Array.isArray(value) ? value.filter((v) => typeof v === 'number') : [];
-  const [r = 0, g = 0, b = 0] = numbers;
-  return numbers.length === 3 ? [r, g, b] : fallback;
-}
-
+/** In the order the original looks: a file of its own, a JSON file of older folders, the tokenizer's. */
 async function readTemplate(folder: string): Promise<string> {
   try {
     return await readFile(join(folder, TEMPLATE_FILE), 'utf8');
   } catch {
-    const json = (await readCheckpointJson(join(folder, 'tokenizer_config.json'))) as JsonObject;
-    const template = json['chat_template'];
-    if (typeof template === 'string') return template;
+    const files = (await readdir(folder)).includes(TEMPLATE_JSON) ? [TEMPLATE_JSON] : [];
+    for (const file of [...files, 'tokenizer_config.json']) {
+      const json = (await readCheckpointJson(join(folder, file))) as JsonObject;
+      const template = json['chat_template'];
+      if (typeof template === 'string') return template;
+    }
     throw new CheckpointError({
       what: `${folder} has no chat template`,
-      expected: `${TEMPLATE_FILE}, or chat_template in tokenizer_config.json`,
+      expected: `${TEMPLATE_FILE}, or chat_template in ${TEMPLATE_JSON} or tokenizer_config.json`,
       fix: 'get the checkpoint again with all its files',
     });
   }
@@ -60,22 +50,11 @@ export async function readModelBundle(folder: string): Promise<ModelBundle> {
   );
   const tokenizer = createTokenizer(tokenizerJson, tokenizerConfig);
   const { vision } = checkpoint.config;
-  const json = preprocessor as JsonObject;
   return {
     checkpoint,
     tokenizer,
     template: createChatTemplate(await readTemplate(folder)),
-    patches: {
-      patchSize: vision.patchSize,
-      temporalPatchSize: vision.temporalPatchSize,
-      mergeSize: vision.mergeSize,
-      mean: triple(json, 'image_mean', CLIP_MEAN),
-      std: triple(json, 'image_std', CLIP_STD),
-    },
-    pixels: {
-      minPixels: numberOr(json, 'min_pixels', 56 * 56),
-      maxPixels: numberOr(json, 'max_pixels', 28 * 28 * 1280),
-    },
+    ...readPreprocessor(preprocessor, vision, join(folder, 'preprocessor_config.json')),
     sequence: {
       imagePad: checkpoint.config.tokens.image,
       latentStart: tokenizer.idOf(LATENT_START),
@@ -118,9 +97,9 @@ export async function writeTrainedModel(
 ): Promise<void> {
   await writeCheckpoint(folder, bundle.checkpoint.configJson, weights, metadata);
   const source = bundle.checkpoint.folder;
-  for (const file of [...COMPANION_FILES, TEMPLATE_FILE]) {
+  for (const file of [...COMPANION_FILES, ...TEMPLATE_FILES]) {
     await copyFile(join(source, file), join(folder, file)).catch((error: unknown) => {
-      if (file !== TEMPLATE_FILE) throw error;
+      if (!TEMPLATE_FILES.includes(file)) throw error;
     });
   }
 }
