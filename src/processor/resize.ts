@@ -211,7 +211,7 @@ function resizeWidth(raster: Raster, width: number): Raster {
   return { width, height: raster.height, data: new Uint8Array(data.buffer) };
 }
 
-/** The common case, unrolled; each `| 0` keeps a sum a 32-bit integer, which it fits as Pillow's. */
+/** The common case, unrolled, mostly with four weights that are not 0; each `| 0` keeps a sum a 32-bit integer, which it fits as Pillow's. */
 function narrowBySix(raster: Raster, axis: AxisWeights, width: number, out: OutBytes): void {
   const { height, data: input } = raster;
   const { starts, weights } = axis;
@@ -229,6 +229,17 @@ function narrowBySix(raster: Raster, axis: AxisWeights, width: number, out: OutB
       const f = weights[w + 5] ?? 0;
       let first = top * from + (starts[x] ?? 0) * NUM_CHANNELS;
       let at = top * to + x * NUM_CHANNELS;
+      if (e === 0 && f === 0) {
+        for (let y = top; y < bottom; y++, first += from, at += to) {
+          for (let channel = 0; channel < NUM_CHANNELS; channel++) {
+            const i = first + channel;
+            const ab = (Math.imul(input[i] ?? 0, a) + Math.imul(input[i + 3] ?? 0, b)) | 0;
+            const cd = (Math.imul(input[i + 6] ?? 0, c) + Math.imul(input[i + 9] ?? 0, d)) | 0;
+            out[at + channel] = (((ab + cd) | 0) + HALF) >> PRECISION_BITS;
+          }
+        }
+        continue;
+      }
       for (let y = top; y < bottom; y++, first += from, at += to) {
         for (let channel = 0; channel < NUM_CHANNELS; channel++) {
           const i = first + channel;
@@ -288,6 +299,15 @@ function shortenBySix(raster: Raster, axis: AxisWeights, height: number, out: Ou
     const e = weights[w + 4] ?? 0;
     const f = weights[w + 5] ?? 0;
     const first = (starts[y] ?? 0) * line;
+    if (e === 0 && f === 0) {
+      for (let j = 0, i = first; j < line; j++, i++) {
+        const ab = (Math.imul(input[i] ?? 0, a) + Math.imul(input[i + line] ?? 0, b)) | 0;
+        const cd =
+          (Math.imul(input[i + 2 * line] ?? 0, c) + Math.imul(input[i + 3 * line] ?? 0, d)) | 0;
+        out[at + j] = (((ab + cd) | 0) + HALF) >> PRECISION_BITS;
+      }
+      continue;
+    }
     for (let j = 0, i = first; j < line; j++, i++) {
       const ab = (Math.imul(input[i] ?? 0, a) + Math.imul(input[i + line] ?? 0, b)) | 0;
       const cd =
