@@ -37,6 +37,9 @@ export { TASK_NAMES } from './data/tasks/index.ts';
 export type { TaskName } from './data/tasks/index.ts';
 export { decodePicture } from './processor/picture.ts';
 export type { DecodeOptions } from './processor/picture.ts';
+export { explainResize } from './processor/explain.ts';
+export type { ResizeExplanation, ResizeSettings } from './processor/explain.ts';
+export type { PixelOverrides, PixelRange } from './processor/resize.ts';
 
 // Models: Hugging Face folders, with the latent head beside.
 export { openGapModel, readGapModel } from './store/latent-head.ts';
@@ -74,7 +77,7 @@ export type { TrainFolderOptions, TrainedRun } from './train/train-folder.ts';
 export { trainVariant } from './train/gap.ts';
 export type { TrainInputs, TrainOptions } from './train/gap.ts';
 export type { StepRecord } from './train/loop.ts';
-export { loadPictures, prepareExamples } from './context/prepared.ts';
+export { fitPicture, loadPictures, prepareExamples } from './context/prepared.ts';
 export type { ExamplePictures, PrepareOptions, PreparedExample } from './context/prepared.ts';
 
 // Decoding and comparing.

@@ -74,6 +74,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./forward.ts')).command,
   },
   {
+    words: ['explain'],
+    summary: 'say what size and how many tokens pictures get, and why',
+    load: async () => (await import('./explain.ts')).command,
+  },
+  {
     words: ['report'],
     summary: 'one HTML page about a comparison',
     load: async () => (await import('./report.ts')).command,

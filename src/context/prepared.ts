@@ -11,7 +11,8 @@ import type { PictureEncoder } from '../model/picture-encoder.ts';
 import type { GridThw } from '../processor/grid.ts';
 import { rasterGrid } from '../processor/patches.ts';
 import { decodePicture } from '../processor/picture.ts';
-import { resizeBicubic, smartResize } from '../processor/resize.ts';
+import { pixelLimits, resizeBicubic, smartResize } from '../processor/resize.ts';
+import type { PixelOverrides } from '../processor/resize.ts';
 
 /** The pictures of an example. */
 export interface ExamplePictures {
@@ -50,7 +51,7 @@ export async function loadPictures(
 /** The query picture at the size the model takes it; what cannot be taken is named with its example. */
 function fitQuery(bundle: ModelBundle, example: Example, picture: Raster): Raster {
   try {
-    return fitPicture(bundle, picture);
+    return fitPicture(bundle, picture, example);
   } catch (error) {
     if (!(error instanceof DataError)) throw error;
     const what = `picture ${example.image} of example ${example.id}: ${error.parts.what}`;
@@ -58,10 +59,19 @@ function fitQuery(bundle: ModelBundle, example: Example, picture: Raster): Raste
   }
 }
 
-/** The picture at the size the model takes it. Source: Qwen2VLImageProcessor. */
-export function fitPicture(bundle: ModelBundle, picture: Raster): Raster {
+/**
+ * The picture at the size the model takes it.
+ * @param limits - limits of this picture alone, in place of the model's.
+ * @throws ConfigError when the least number of pixels is above the most.
+ * Source: Qwen2VLImageProcessor.
+ */
+export function fitPicture(
+  bundle: ModelBundle,
+  picture: Raster,
+  limits: PixelOverrides = {},
+): Raster {
   const factor = bundle.patches.patchSize * bundle.patches.mergeSize;
-  const { minPixels, maxPixels } = bundle.pixels;
+  const { minPixels, maxPixels } = pixelLimits(bundle.pixels, limits);
   const size = smartResize(picture.height, picture.width, factor, minPixels, maxPixels);
   return size.height === picture.height && size.width === picture.width
     ? picture

@@ -24,6 +24,10 @@ export interface Example {
   readonly answer: string;
   /** Path of the query picture, relative to the dataset folder, with forward slashes. */
   readonly image: string;
+  /** Least pixels the query picture is resized to, in place of the model's `min_pixels`. */
+  readonly minPixels?: number;
+  /** Most pixels the query picture is resized to, in place of the model's `max_pixels`. */
+  readonly maxPixels?: number;
   /** What scores are grouped by. */
   readonly task?: string;
   readonly split?: Split;
@@ -64,7 +68,7 @@ const REQUIRED_FIELDS = ['id', 'question', 'answer', 'image'] as const;
 const KNOWN_FIELDS: readonly string[] = [
   ...REQUIRED_FIELDS,
   ...['task', 'split', 'difficulty', 'think', 'parser', 'caption'],
-  ...['auxiliary', 'auxiliaryCaption', 'seed'],
+  ...['auxiliary', 'auxiliaryCaption', 'seed', 'minPixels', 'maxPixels'],
 ];
 
 const CONTROL_CHARACTER = /[^\P{Cc}\t\n\r]/u;
@@ -156,6 +160,15 @@ class FieldReader {
     return value;
   }
 
+  pixels(field: string): number | undefined {
+    const value = this.record[field];
+    if (value === undefined) return undefined;
+    if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 1) {
+      this.fail(field, show(value), 'a whole number of pixels of at least 1');
+    }
+    return value;
+  }
+
   required(field: string, value: string | undefined): string {
     if (value !== undefined) return value;
     return this.fail(field, 'nothing', `a text; every line needs ${REQUIRED_FIELDS.join(', ')}`);
@@ -201,6 +214,8 @@ export function parseExample(value: unknown, place: LinePlace): Example {
       auxiliary: reader.path('auxiliary'),
       auxiliaryCaption: reader.responseText('auxiliaryCaption', MAX_CHARS.caption),
       seed: reader.seed(),
+      minPixels: reader.pixels('minPixels'),
+      maxPixels: reader.pixels('maxPixels'),
     }),
   };
 }

@@ -101,7 +101,7 @@ export async function openShardedSafetensors(indexPath: string): Promise<TensorR
 
 /** The files an index names, each once. @throws CheckpointError as openShardedSafetensors. */
 export async function readShardNames(indexPath: string): Promise<readonly string[]> {
-  return [...new Set(parseIndex(await readIndex(indexPath), indexPath).values())];
+  return [...new Set(parseShardIndex(await readIndex(indexPath), indexPath).values())];
 }
 
 /**

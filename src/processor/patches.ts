@@ -20,6 +20,8 @@ export interface PatchConfig {
   readonly temporalPatchSize: number;
   /** Side of the square of patches that becomes one token. */
   readonly mergeSize: number;
+  /** What levels 0..255 are multiplied by; 1 / 255 unless given. */
+  readonly rescaleFactor?: number;
   /** Per channel, 0..1 scale. */
   readonly mean: readonly [number, number, number];
   /** Per channel, 0..1 scale. */
@@ -38,7 +40,7 @@ export interface Patches {
 }
 
 /**
- * Values of the 256 levels of each channel: (level / 255 - mean) / std, rounded to float32 after
+ * Values of the 256 levels of each channel: (level * rescaleFactor - mean) / std, rounded to float32 after
  * each step as the reference's float32 arrays are, so that pixels agree bit for bit.
  */
 function normalisedLevels(config: PatchConfig): Float32Array {
@@ -47,7 +49,7 @@ function normalisedLevels(config: PatchConfig): Float32Array {
     const mean = Math.fround(config.mean[channel] ?? 0);
     const std = Math.fround(config.std[channel] ?? 1);
     for (let level = 0; level < NUM_LEVELS; level++) {
-      const scaled = Math.fround(level * (1 / 255));
+      const scaled = Math.fround(level * (config.rescaleFactor ?? 1 / 255));
       table[channel * NUM_LEVELS + level] = Math.fround(scaled - mean) / std;
     }
   }

@@ -99,6 +99,10 @@ export function createTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown
 
   const encodePieces = (pieces: readonly TextPiece[]): number[] => {
     const ids: number[] = [];
+    // One by one: spread arguments of a long text would overflow the stack.
+    const append = (text: string): void => {
+      for (const id of encodePlain(text)) ids.push(id);
+    };
     let plain = '';
     for (const piece of pieces) {
       if (!piece.trusted || addedPattern === undefined) {
@@ -108,13 +112,14 @@ export function createTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown
       let end = 0;
       for (const match of piece.text.matchAll(addedPattern)) {
         plain += piece.text.slice(end, match.index);
-        ids.push(...encodePlain(plain), addedIds.get(match[0]) ?? 0);
+        append(plain);
+        ids.push(addedIds.get(match[0]) ?? 0);
         plain = '';
         end = match.index + match[0].length;
       }
       plain += piece.text.slice(end);
     }
-    ids.push(...encodePlain(plain));
+    append(plain);
     return ids;
   };
 

@@ -1,17 +1,16 @@
 // Owns model folders in Hugging Face layout: weights with tokenizer, template and picture settings.
-import { access, copyFile, readFile } from 'node:fs/promises';
+import { copyFile, readFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CheckpointError } from '../errors.ts';
 import { systemCode, writeFileAtomic } from '../engine/atomic-file.ts';
-import { isObject, parseJsonObject } from '../engine/strict-json.ts';
-import type { ModelBundle, PixelLimits } from '../model/bundle.ts';
+import { parseJsonObject } from '../engine/strict-json.ts';
+import type { ModelBundle } from '../model/bundle.ts';
 import type { JsonObject } from '../model/config.ts';
 import { parseGenerationConfig } from '../model/generation-config.ts';
 import type { GenerationDefaults } from '../model/generation-config.ts';
 import type { Checkpoint } from '../model/checkpoint.ts';
 import type { WeightSource, Weights } from '../model/weights.ts';
 import { createChatTemplate } from '../processor/chat.ts';
-import { CLIP_MEAN, CLIP_STD } from '../processor/patches.ts';
 import type { TokenizerFiles } from '../processor/tiny-tokenizer.ts';
 import { createTokenizer } from '../processor/tokenizer.ts';
 import {
@@ -21,14 +20,13 @@ import {
   writeCheckpoint,
 } from './checkpoint.ts';
 import { expectRowsFor, latentTokenIds } from '../processor/tokens.ts';
+import { PICTURE_FILE, PROCESSOR_FILE, readPictureSettings } from './preprocessor.ts';
 
 const TOKENIZER_FILE = 'tokenizer.json';
 const TOKENIZER_CONFIG_FILE = 'tokenizer_config.json';
 const TEMPLATE_FILE = 'chat_template.jinja';
+const TEMPLATE_JSON = 'chat_template.json';
 const GENERATION_FILE = 'generation_config.json';
-const PICTURE_FILE = 'preprocessor_config.json';
-/** Where transformers 5 writes the picture settings, among others, as `image_processor`. */
-const PROCESSOR_FILE = 'processor_config.json';
 /** Files beside the weights that a model folder carries along unchanged, and whether it must. */
 const COMPANION_FILES: ReadonlyMap<string, 'needed' | 'optional'> = new Map([
   [TOKENIZER_FILE, 'needed'],
@@ -36,69 +34,27 @@ const COMPANION_FILES: ReadonlyMap<string, 'needed' | 'optional'> = new Map([
   [PICTURE_FILE, 'optional'],
   [PROCESSOR_FILE, 'optional'],
   [TEMPLATE_FILE, 'optional'],
+  [TEMPLATE_JSON, 'optional'],
   [GENERATION_FILE, 'optional'],
 ]);
 
-function numberOr(json: JsonObject, name: string, fallback: number): number {
-  const value = json[name];
-  return typeof value === 'number' && Number.isFinite(value) && value > 0 ? value : fallback;
-}
-
-function triple(
-  json: JsonObject,
-  name: string,
-  fallback: readonly [number, number, number],
-): readonly [number, number, number] {
-  const value = json[name];
-  const numbers = Array.isArray(value) ? value.filter((v) => typeof v === 'number') : [];
-  const [r = 0, g = 0, b = 0] = numbers;
-  return numbers.length === 3 ? [r, g, b] : fallback;
-}
-
+/** In the order the original looks: a file of its own, a JSON file of older folders, the tokenizer's. */
 async function readTemplate(folder: string): Promise<string> {
   try {
     return await readFile(join(folder, TEMPLATE_FILE), 'utf8');
   } catch {
-    const json = await readCheckpointJson(join(folder, TOKENIZER_CONFIG_FILE));
-    const template = json['chat_template'];
-    if (typeof template === 'string') return template;
+    const files = (await readdir(folder)).includes(TEMPLATE_JSON) ? [TEMPLATE_JSON] : [];
+    for (const file of [...files, TOKENIZER_CONFIG_FILE]) {
+      const json = await readCheckpointJson(join(folder, file));
+      const template = json['chat_template'];
+      if (typeof template === 'string') return template;
+    }
     throw new CheckpointError({
       what: `${folder} has no chat template`,
-      expected: `${TEMPLATE_FILE}, or chat_template in tokenizer_config.json`,
+      expected: `${TEMPLATE_FILE}, or chat_template in ${TEMPLATE_JSON} or tokenizer_config.json`,
       fix: 'get the checkpoint again with all its files',
     });
   }
-}
-
-/** The picture settings of any vintage. */
-async function readPictureSettings(folder: string): Promise<JsonObject> {
-  const isThere = (file: string): Promise<boolean> =>
-    access(join(folder, file)).then(
-      () => true,
-      () => false,
-    );
-  if ((await isThere(PICTURE_FILE)) || !(await isThere(PROCESSOR_FILE)))
-    return readCheckpointJson(join(folder, PICTURE_FILE));
-  const path = join(folder, PROCESSOR_FILE);
-  const settings = (await readCheckpointJson(path))['image_processor'];
-  if (isObject(settings)) return settings;
-  throw new CheckpointError({
-    what: `${path} has no picture settings`,
-    expected: `image_processor in it, or ${PICTURE_FILE} beside it`,
-    fix: 'get the checkpoint again with all its files',
-  });
-}
-
-/**
- * Limits of a picture's pixels: `min_pixels` and `max_pixels`, else the edges of `size`, which
- * mean the same. Source: transformers 5.23.0 image_processing_qwen2_vl.py.
- */
-function readPixelLimits(json: JsonObject): PixelLimits {
-  const size = isObject(json['size']) ? json['size'] : {};
-  return {
-    minPixels: numberOr(json, 'min_pixels', numberOr(size, 'shortest_edge', 56 * 56)),
-    maxPixels: numberOr(json, 'max_pixels', numberOr(size, 'longest_edge', 28 * 28 * 1280)),
-  };
 }
 
 async function readGeneration(folder: string): Promise<GenerationDefaults | undefined> {
@@ -141,19 +97,11 @@ async function withCompanions<W extends WeightSource>(
   const generation = await readGeneration(folder);
   const { vision, text } = checkpoint.config;
   expectRowsFor(tokenizer, text.vocabSize, folder);
-  const json = await readPictureSettings(folder);
   return {
     checkpoint,
     tokenizer,
     template: createChatTemplate(await readTemplate(folder)),
-    patches: {
-      patchSize: vision.patchSize,
-      temporalPatchSize: vision.temporalPatchSize,
-      mergeSize: vision.mergeSize,
-      mean: triple(json, 'image_mean', CLIP_MEAN),
-      std: triple(json, 'image_std', CLIP_STD),
-    },
-    pixels: readPixelLimits(json),
+    ...(await readPictureSettings(folder, vision)),
     sequence: {
       imagePad: checkpoint.config.tokens.image,
       ...latentTokenIds(tokenizer),

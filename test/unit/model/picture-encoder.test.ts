@@ -1,5 +1,5 @@
 // Tests the frozen picture encoder against the forward pass, and the bundle it belongs to.
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { Raster } from '../../../src/data/raster.ts';
@@ -136,6 +136,14 @@ describe('a model bundle', () => {
       }
       const bundle = await readModelBundle(folder);
       expect(promptIds(bundle, 'red', [])).toEqual(promptIds(mini, 'red', []));
+      const older = { chat_template: `<|im_start|>${tokenizer.chatTemplate}` };
+      await writeFile(join(folder, 'chat_template.json'), JSON.stringify(older));
+      const [first] = promptIds(await readModelBundle(folder), 'red', []);
+      expect(promptIds(await readModelBundle(folder), 'red', []).slice(1)).toEqual(
+        promptIds(mini, 'red', []),
+      );
+      expect(first).toBe(bundle.tokenizer.idOf('<|im_start|>'));
+      await rm(join(folder, 'chat_template.json'));
       await writeFile(
         join(folder, 'tokenizer_config.json'),
         JSON.stringify(tokenizer.tokenizerConfig),

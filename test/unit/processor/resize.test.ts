@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { DataError } from '../../../src/errors.ts';
 import { resizeBicubic, smartResize } from '../../../src/processor/resize.ts';
+import { Rng } from '../../../src/rng.ts';
 import { bytesOf, readGolden } from './goldens.ts';
 
 type SizeCase = readonly [
@@ -60,6 +61,48 @@ describe('smartResize', () => {
   });
 });
 
+/** A picture read by column and line. */
+interface Plain {
+  readonly at: (x: number, y: number) => Uint8Array;
+  readonly width: number;
+  readonly height: number;
+}
+
+/** One axis as Pillow's text says it, in plain numbers: lines of `width` pixels. */
+function plainResize(picture: Plain, width: number): Uint8Array {
+  const out = new Uint8Array(width * picture.height * 3);
+  const scale = picture.width / width;
+  const stretch = Math.max(1, scale);
+  const cubic = (t: number): number => {
+    const x = Math.abs(t);
+    if (x < 1) return (1.5 * x - 2.5) * x * x + 1;
+    return x < 2 ? (((x - 5) * x + 8) * x - 4) * -0.5 : 0;
+  };
+  for (let x = 0; x < width; x++) {
+    const center = (x + 0.5) * scale;
+    const start = Math.max(0, Math.trunc(center - 2 * stretch + 0.5));
+    const end = Math.min(picture.width, Math.trunc(center + 2 * stretch + 0.5));
+    const exact: number[] = [];
+    for (let j = start; j < end; j++) exact.push(cubic((j - center + 0.5) * (1 / stretch)));
+    const sum = exact.reduce((total, weight) => total + weight, 0);
+    const weights = exact.map((weight) => {
+      const scaled = (weight / sum) * 2 ** 22;
+      return Math.trunc(scaled + (scaled < 0 ? -0.5 : 0.5));
+    });
+    for (let y = 0; y < picture.height; y++) {
+      for (let channel = 0; channel < 3; channel++) {
+        let total = 2 ** 21;
+        for (const [j, weight] of weights.entries()) {
+          total += weight * (picture.at(start + j, y)[channel] ?? 0);
+        }
+        const level = Math.floor(total / 2 ** 22);
+        out[(y * width + x) * 3 + channel] = Math.min(255, Math.max(0, level));
+      }
+    }
+  }
+  return out;
+}
+
 describe('resizeBicubic', () => {
   it.each(
     golden.cases.map(
@@ -70,6 +113,35 @@ describe('resizeBicubic', () => {
     const resized = resizeBicubic(raster, { height: c.outHeight, width: c.outWidth });
     expect(resized).toMatchObject({ width: c.outWidth, height: c.outHeight });
     expect(Buffer.from(resized.data).equals(bytesOf(c.out))).toBe(true);
+  });
+
+  it('equals its plain twin on random sizes, from one pixel to far smaller ones', () => {
+    const rng = new Rng('resize');
+    const side = (most: number): number => 1 + Math.floor(rng.uniform() * most);
+    for (let round = 0; round < 150; round++) {
+      const [width, height] = [side(60), side(60)];
+      const data = Uint8Array.from({ length: width * height * 3 }, () =>
+        rng.uniform() < 0.5 ? 255 * Math.round(rng.uniform()) : Math.floor(rng.uniform() * 256),
+      );
+      const size = { width: side(90), height: side(90) };
+      const fast = resizeBicubic({ width, height, data }, size).data;
+      const wide = plainResize(
+        { at: (x, y) => data.subarray((y * width + x) * 3), width, height },
+        size.width,
+      );
+      const turned = {
+        at: (y: number, x: number) => wide.subarray((y * size.width + x) * 3),
+        width: height,
+        height: size.width,
+      };
+      const plain = plainResize(turned, size.height);
+      const expected = Uint8Array.from(fast.keys(), (i) => {
+        const [pixel, channel] = [Math.floor(i / 3), i % 3];
+        const [x, y] = [pixel % size.width, Math.floor(pixel / size.width)];
+        return plain[(x * size.height + y) * 3 + channel] ?? 0;
+      });
+      expect(Buffer.from(fast).equals(expected)).toBe(true);
+    }
   });
 
   it('returns a raster that already has the size as it is', () => {

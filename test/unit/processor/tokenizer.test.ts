@@ -87,6 +87,13 @@ describe('byte-level BPE', () => {
     expect(split).not.toContain(subwords.idOf('<|im_end|>'));
   });
 
+  it('encodes a text of a megabyte', () => {
+    const once = subwords.encode('a rope, ');
+    const ids = subwords.encode('a rope, '.repeat(130_000));
+    expect(ids.slice(0, once.length - 1)).toEqual(once.slice(0, -1));
+    expect(ids.length).toBeGreaterThan(200_000);
+  });
+
   it('leaves out ids that have no token and decodes nothing to the empty text', () => {
     const ids = subwords.encode('rope');
     expect(subwords.decode([...ids, subwords.numTokens, 151_900])).toBe('rope');
