@@ -151,17 +151,18 @@ export const command = defineCommand({
     ),
     seed: option.seedOption(),
     threads: option.threadsOption(),
+    device: option.deviceOption(),
   },
   examples: [
     'gapvl compare --model base=runs/base --model gap=runs/gap --data runs/data --split test --out runs/compare',
     'gapvl compare --model gap=runs/gap --data runs/data --split validation --limit 100 --interventions clean,other --out runs/look',
   ],
   run: async (values, context) => {
-    const { data, split, interventions, out, limit, temperature, seed, threads } = values;
+    const { data, split, interventions, out, limit, temperature, seed } = values;
     const options: CompareOptions = {
       ...{ models: parseModels(values.models), data, split, interventions, out, temperature, seed },
       ...(limit === undefined ? {} : { limit }),
-      ...sessionOptions(threads),
+      ...(await sessionOptions(values)),
       signal: context.signal,
     };
     const comparison = await watch(compareModels(options), context);

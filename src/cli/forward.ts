@@ -14,6 +14,7 @@ import type { ForwardInputs } from '../model/forward.ts';
 import { trainOnBatch } from '../train/fixed-batch.ts';
 import { defineCommand } from './command.ts';
 import * as option from './options.ts';
+import { sessionOptions } from './running.ts';
 
 const INPUT_NAMES = [
   'input_ids',
@@ -149,12 +150,12 @@ export const command = defineCommand({
       0.999,
     ),
     threads: option.threadsOption(),
+    device: option.deviceOption(),
   },
   examples: [
     'gapvl forward --model DIR --inputs in.safetensors --outputs out.safetensors --gradients',
   ],
   run: async (values, context) => {
-    const session = values.threads === undefined ? {} : { threads: values.threads };
     if (values.byLayer && values.adamwSteps > 0) {
       throw new ConfigError({
         what: '--adamw-steps cannot be used with --by-layer',
@@ -162,6 +163,7 @@ export const command = defineCommand({
         fix: 'leave out --by-layer, or --adamw-steps',
       });
     }
+    const session = await sessionOptions(values);
     const inputs = await readInputs(values.inputs);
     const { signal } = context;
     const outputs = values.byLayer

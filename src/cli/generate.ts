@@ -110,6 +110,7 @@ export const command = defineCommand({
     ),
     seed: option.seedOption(),
     threads: option.threadsOption(),
+    device: option.deviceOption(),
   },
   arguments: [{ syntax: '<question>', description: 'the question, in one argument' }],
   examples: [
@@ -117,6 +118,7 @@ export const command = defineCommand({
     'gapvl generate --model runs/gap --image picture.png --intervention zero-latent "where does rope c end"',
   ],
   run: async (values, context, [question = '']) => {
+    const session = await sessionOptions(values);
     const { model: folder, image, intervention, auxiliary, calibration, latents } = values;
     const picture = await readRaster(image);
     const auxiliaryPicture = auxiliary === undefined ? undefined : await readRaster(auxiliary);
@@ -138,7 +140,7 @@ export const command = defineCommand({
       calibration:
         calibration === 'ema' ? { kind: 'ema', decay: DEFAULT_EMA_DECAY } : { kind: 'none' },
       seed: values.seed,
-      ...sessionOptions(values.threads),
+      ...session,
       signal: context.signal,
     };
     const answer = await stream(askModel(model, options), context);

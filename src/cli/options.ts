@@ -1,4 +1,6 @@
 // Owns option parsing for every command: typed kinds of options, all faults found at once.
+import { DEVICES } from '../engine/device.ts';
+import type { Device } from '../engine/device.ts';
 import { ConfigError } from '../errors.ts';
 
 /** A text turned into a value, or what would have been right instead. */
@@ -193,6 +195,11 @@ export function seedOption(fallback = DEFAULT_SEED): CliOption<number> {
 /** `--threads`: threads inside one operation; left to ONNX Runtime unless given. */
 export function threadsOption(): CliOption<number | undefined> {
   return positiveInteger('--threads <n>', 'threads inside one operation (default: all cores)');
+}
+
+/** `--device`: where a model runs; one that is not here is an error before anything is read. */
+export function deviceOption(): CliOption<Device> {
+  return withDefault(choice('--device <name>', 'where the model runs', DEVICES), 'cpu');
 }
 
 /** The name commander stores an option under: `--batch-size <n>` becomes `batchSize`. */

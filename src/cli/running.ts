@@ -1,12 +1,26 @@
 // Owns what the commands that run a model share: session options, seeds and settings as recipe
 // settings, how training shows itself.
+import type { Device } from '../engine/device.ts';
+import { requireDevice } from '../engine/session.ts';
 import type { SessionOptions } from '../engine/session.ts';
 import type { StepRecord } from '../train/loop.ts';
 import type { CommandContext } from './command.ts';
 
-/** Session options for `--threads`. */
-export function sessionOptions(threads: number | undefined): SessionOptions {
-  return threads === undefined ? {} : { threads };
+/**
+ * Session options for `--threads` and `--device`.
+ *
+ * @throws ConfigError when the device is not here, before anything is read or written.
+ */
+export async function sessionOptions(values: {
+  readonly threads: number | undefined;
+  readonly device: Device;
+}): Promise<SessionOptions> {
+  const { threads, device } = values;
+  if (device !== 'cpu') await requireDevice(device);
+  return {
+    ...(threads === undefined ? {} : { threads }),
+    ...(device === 'cpu' ? {} : { device }),
+  };
 }
 
 /** Options that were given, as settings of a recipe: `{ steps: 5, seed: undefined }` is `steps=5`. */

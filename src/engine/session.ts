@@ -4,11 +4,18 @@ import * as ort from 'onnxruntime-node';
 import { ConfigError, RuntimeError, ShapeError } from '../errors.ts';
 import { checkBound, checkOutput, declaredSizes, readSymbols } from './declared-sizes.ts';
 import type { DeclaredSizes } from './declared-sizes.ts';
+import { deviceFault, missingProvider } from './device.ts';
+import type { Device } from './device.ts';
+import { ProfileFolder, cpuOperators } from './placement.ts';
+import type { CpuOperators } from './placement.ts';
+import { encodeGraph } from './encode.ts';
+import { Graph } from './graph.ts';
+import { add } from './ops/elementwise.ts';
+import { rewriteFor } from './rewrite.ts';
 import { tensor } from './tensor.ts';
 import type { DType, Tensor } from './tensor.ts';
 
-/** Execution providers a session can run on; `cpu` is always there. */
-export type Device = 'cpu' | 'webgpu' | 'cuda' | 'coreml' | 'dml';
+export type { Device } from './device.ts';
 
 /** How a session runs. */
 export interface SessionOptions {
@@ -20,8 +27,44 @@ export interface SessionOptions {
    * and costs up to a factor of ten beside other busy processes (docs/LOG.md).
    */
   readonly spinning?: boolean;
-  /** Path prefix: writes ONNX Runtime's profile there. */
+  /** Path prefix: writes ONNX Runtime's profile there, and nobody else looks where nodes ran. */
   readonly profile?: string;
+}
+
+/** An output of a run that is an input of the next: a cache that is appended to, a moment. */
+export interface CarriedPair {
+  readonly input: string;
+  readonly output: string;
+}
+
+/** What only the maker of a session knows about its graph. */
+export interface GraphOptions {
+  /**
+   * Pairs that runs given a `CarriedState` hand on. What is said at `bindOutput` of an output in
+   * an input's memory holds for them.
+   */
+  readonly carried?: readonly CarriedPair[];
+  /** Lets arithmetic run on the CPU beside another device; `cpuOperators` then tells which. */
+  readonly allowCpu?: boolean;
+}
+
+/**
+ * The tensors that a chain of runs hands on, by input name; made of first values, which it owns
+ * from then on. On WebGPU they stay on the device after the first run, everywhere else they are
+ * updated in their own memory. Several chains can take turns on one session. Dispose it.
+ */
+export class CarriedState implements Disposable {
+  readonly tensors: Map<string, ort.Tensor>;
+
+  constructor(first: ReadonlyMap<string, Tensor>) {
+    this.tensors = new Map([...first].map(([name, value]) => [name, toOrt(name, value)]));
+  }
+
+  /** Frees what lies on a device. */
+  [Symbol.dispose](): void {
+    for (const value of this.tensors.values()) if (value.location === 'gpu-buffer') value.dispose();
+    this.tensors.clear();
+  }
 }
 
 type OrtType = 'float32' | 'float64' | 'float16' | 'int64' | 'int32' | 'uint8' | 'bool';
@@ -37,6 +80,19 @@ const ORT_TYPES: Record<Exclude<DType, 'bf16'>, OrtType> = {
 const DTYPES = new Map<string, DType>(Object.entries(ORT_TYPES).map(([k, v]) => [v, k as DType]));
 
 let liveSessions = 0;
+
+/**
+ * Makes sure that a device is here by computing two numbers on it.
+ *
+ * @throws ConfigError that says what is missing and what to install.
+ */
+export async function requireDevice(device: Device): Promise<void> {
+  const graph = new Graph();
+  const x = graph.input('x', 'float', [2]);
+  graph.output('y', add(x, x));
+  await using session = await Session.create(encodeGraph(graph), { device });
+  await session.run({ x: tensor('f32', [2], Float32Array.of(1, 2)) });
+}
 
 /** Number of sessions not yet disposed; tests bring it back to zero. */
 export function countLiveSessions(): number {
@@ -82,6 +138,11 @@ interface Bound {
   readonly ort: ort.Tensor;
 }
 
+/** A pair with the tensor that is its turn. */
+interface CarriedTensor extends CarriedPair {
+  readonly value: ort.Tensor;
+}
+
 function requireName(name: string, known: readonly string[], what: 'input' | 'output'): void {
   if (known.includes(name)) return;
   throw new ShapeError({
@@ -99,10 +160,23 @@ export class Session {
   private readonly boundOutputs = new Map<string, Bound>();
   private readonly inputSizes: DeclaredSizes;
   private readonly outputSizes: DeclaredSizes;
+  private readonly device: Device;
+  private readonly graph: GraphOptions;
+  /** Until the first run: where its profile goes, which tells on what device each node ran. */
+  private placement: ProfileFolder | undefined;
+  private placed: CpuOperators | undefined;
   private disposed = false;
 
-  private constructor(inner: ort.InferenceSession) {
+  private constructor(
+    inner: ort.InferenceSession,
+    device: Device,
+    graph: GraphOptions,
+    placement: ProfileFolder | undefined,
+  ) {
     this.inner = inner;
+    this.device = device;
+    this.graph = graph;
+    this.placement = placement;
     this.inputNames = inner.inputNames;
     this.outputNames = inner.outputNames;
     this.inputSizes = declaredSizes(inner.inputMetadata);
@@ -110,36 +184,53 @@ export class Session {
     liveSessions += 1;
   }
 
-  /** Compiles an encoded graph. */
-  static async create(model: Uint8Array, options: SessionOptions = {}): Promise<Session> {
+  /**
+   * Compiles an encoded graph. On a device other than the CPU the first run checks that all
+   * arithmetic ran there: ONNX Runtime puts operators without a kernel on the CPU and says nothing.
+   *
+   * @throws ConfigError when the device is not here, with what to install.
+   */
+  static async create(
+    model: Uint8Array,
+    options: SessionOptions = {},
+    graph: GraphOptions = {},
+  ): Promise<Session> {
     const device = options.device ?? 'cpu';
+    const missing = missingProvider(device);
+    if (missing && device !== 'cpu') throw new ConfigError(missing);
     const settings: ort.InferenceSession.SessionOptions = {
-      executionProviders: device === 'cpu' ? ['cpu'] : [device],
+      executionProviders: [device],
       graphOptimizationLevel: 'all',
       logSeverityLevel: 3,
       extra: { session: { intra_op: { allow_spinning: options.spinning === true ? '1' : '0' } } },
     };
     if (options.threads !== undefined) settings.intraOpNumThreads = options.threads;
-    if (options.profile !== undefined) {
+    const isWatched = device !== 'cpu' && options.profile === undefined;
+    const placement = isWatched ? await ProfileFolder.create() : undefined;
+    const profile = options.profile ?? placement?.prefix;
+    if (profile !== undefined) {
       settings.enableProfiling = true;
-      settings.profileFilePrefix = options.profile;
+      settings.profileFilePrefix = profile;
+    }
+    if (device === 'webgpu' && graph.carried) {
+      settings.preferredOutputLocation = Object.fromEntries(
+        graph.carried.map(({ output }) => [output, 'gpu-buffer' as const]),
+      );
     }
     try {
-      return new Session(await ort.InferenceSession.create(model, settings));
+      const inner = await ort.InferenceSession.create(rewriteFor(device, model), settings);
+      return new Session(inner, device, graph, placement);
     } catch (cause) {
+      await placement?.drop();
       const got = cause instanceof Error ? cause.message : String(cause);
-      if (device !== 'cpu') {
-        throw new ConfigError(
-          {
-            what: `device ${device} cannot run this graph here`,
-            got,
-            fix: 'run `gapvl doctor`, or use --device cpu',
-          },
-          cause,
-        );
-      }
+      if (device !== 'cpu') throw new ConfigError(deviceFault(device, got), cause);
       throw new RuntimeError({ what: 'ONNX Runtime refused a graph', got }, cause);
     }
+  }
+
+  /** After the first run on a device other than the CPU: what ran on the CPU all the same. */
+  get cpuOperators(): CpuOperators | undefined {
+    return this.placed;
   }
 
   /** Feeds this tensor to every run until bound anew; the data is not copied. */
@@ -161,18 +252,22 @@ export class Session {
   /**
    * Runs once. Bound outputs are written in place and returned as they are; others are new
    * tensors owned by the caller. `wanted` limits what comes back; ONNX Runtime computes all of the
-   * graph in any case, so what is often wanted alone deserves a graph of its own.
+   * graph in any case, so what is often wanted alone deserves a graph of its own. A session made
+   * with carried pairs needs the `state` of the chain this run belongs to, and does not return it.
    */
   async run(
     feeds: Readonly<Record<string, Tensor>>,
     wanted?: readonly string[],
+    state?: CarriedState,
   ): Promise<Record<string, Tensor>> {
-    const inputs = this.gatherInputs(feeds);
+    const carried = this.carriedTensors(state);
+    const inputs = this.gatherInputs(feeds, carried);
     const sizes = readSymbols(
       this.inputSizes,
       new Map(Object.entries(inputs).map(([name, value]) => [name, value.dims])),
     );
-    const names = wanted ?? this.outputNames;
+    const handedOn = new Set(carried.map(({ output }) => output));
+    const names = (wanted ?? this.outputNames).filter((name) => !handedOn.has(name));
     const fetches: Record<string, ort.Tensor | null> = {};
     for (const name of names) {
       requireName(name, this.outputNames, 'output');
@@ -180,23 +275,54 @@ export class Session {
       if (bound) checkBound(this.outputSizes, name, bound.own.dims, sizes);
       fetches[name] = bound?.ort ?? null;
     }
-    const results = names.length === 0 ? {} : await this.runInner(inputs, fetches);
+    for (const { output, value } of carried) {
+      checkBound(this.outputSizes, output, value.dims, sizes);
+      // The first values of a chain lie on the CPU; WebGPU then makes a tensor of its own.
+      const isMoving = this.device === 'webgpu' && value.location === 'cpu';
+      fetches[output] = isMoving ? null : value;
+    }
+    const isEmpty = Object.keys(fetches).length === 0;
+    const results = isEmpty ? {} : await this.runInner(inputs, fetches);
+    for (const { input, output } of carried) {
+      const next = results[output];
+      if (next) state?.tensors.set(input, next);
+    }
     return Object.fromEntries(
-      Object.entries(results).map(([name, value]) => {
+      Object.entries(results).flatMap(([name, value]) => {
+        if (handedOn.has(name)) return [];
         const bound = this.boundOutputs.get(name)?.own;
         const result = bound ?? fromOrt(name, value);
         checkOutput(this.outputSizes, name, result.dims, sizes);
-        return [name, result];
+        return [[name, result]];
       }),
     );
   }
 
-  private gatherInputs(feeds: Readonly<Record<string, Tensor>>): Record<string, ort.Tensor> {
+  private carriedTensors(state: CarriedState | undefined): CarriedTensor[] {
+    const pairs = this.graph.carried ?? [];
+    return pairs.map((pair) => {
+      requireName(pair.input, this.inputNames, 'input');
+      requireName(pair.output, this.outputNames, 'output');
+      const value = state?.tensors.get(pair.input);
+      if (value) return { ...pair, value };
+      throw new ShapeError({
+        what: `this run was given no state to carry for input ${pair.input}`,
+        got: [...(state?.tensors.keys() ?? [])].join(', ') || 'nothing',
+        expected: pairs.map(({ input }) => input).join(', '),
+      });
+    });
+  }
+
+  private gatherInputs(
+    feeds: Readonly<Record<string, Tensor>>,
+    carried: readonly CarriedTensor[],
+  ): Record<string, ort.Tensor> {
     for (const name of Object.keys(feeds)) requireName(name, this.inputNames, 'input');
+    const handedOn = new Map(carried.map(({ input, value }) => [input, value]));
     const inputs: Record<string, ort.Tensor> = {};
     for (const name of this.inputNames) {
       const fed = feeds[name];
-      const value = fed ? toOrt(name, fed) : this.boundInputs.get(name);
+      const value = handedOn.get(name) ?? (fed ? toOrt(name, fed) : this.boundInputs.get(name));
       if (!value) {
         throw new ShapeError({
           what: `input ${name} was neither fed nor bound`,
@@ -212,12 +338,31 @@ export class Session {
     inputs: Record<string, ort.Tensor>,
     fetches: Record<string, ort.Tensor | null>,
   ): Promise<ort.InferenceSession.OnnxValueMapType> {
+    let results: ort.InferenceSession.OnnxValueMapType;
     try {
-      return await this.inner.run(inputs, fetches);
+      results = await this.inner.run(inputs, fetches);
     } catch (cause) {
       const got = cause instanceof Error ? cause.message : String(cause);
       throw new RuntimeError({ what: 'a graph failed while running', got }, cause);
     }
+    await this.checkPlacement();
+    return results;
+  }
+
+  private async checkPlacement(): Promise<void> {
+    if (!this.placement) return;
+    const { placement } = this;
+    this.placement = undefined;
+    this.inner.endProfiling();
+    this.placed = cpuOperators(await placement.take());
+    const { arithmetic } = this.placed;
+    if (arithmetic.length === 0 || this.graph.allowCpu === true) return;
+    throw new RuntimeError({
+      what: `device ${this.device} has no kernels for operators of this graph`,
+      got: `${arithmetic.join(', ')} ran on the CPU`,
+      expected: `all arithmetic on ${this.device}`,
+      fix: '`gapvl doctor` lists what each device lacks; use --device cpu',
+    });
   }
 
   /** Frees the native memory; a second call does nothing. */
@@ -226,5 +371,6 @@ export class Session {
     this.disposed = true;
     liveSessions -= 1;
     await this.inner.release();
+    await this.placement?.drop();
   }
 }
