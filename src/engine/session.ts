@@ -277,15 +277,17 @@ export class Session {
     }
     for (const { output, value } of carried) {
       checkBound(this.outputSizes, output, value.dims, sizes);
-      // The first values of a chain lie on the CPU; WebGPU then makes a tensor of its own.
-      const isMoving = this.device === 'webgpu' && value.location === 'cpu';
-      fetches[output] = isMoving ? null : value;
+      // onnxruntime-node binds outputs that stay on WebGPU to memory of their own.
+      fetches[output] = this.device === 'webgpu' ? null : value;
     }
     const isEmpty = Object.keys(fetches).length === 0;
     const results = isEmpty ? {} : await this.runInner(inputs, fetches);
-    for (const { input, output } of carried) {
+    for (const { input, output, value } of carried) {
       const next = results[output];
-      if (next) state?.tensors.set(input, next);
+      // What comes back for a tensor that was given is a copy of it.
+      if (!next || fetches[output] !== null) continue;
+      if (value.location === 'gpu-buffer') value.dispose();
+      state?.tensors.set(input, next);
     }
     return Object.fromEntries(
       Object.entries(results).flatMap(([name, value]) => {
