@@ -8,7 +8,7 @@ import { reshape } from '../engine/ops/broadcast.ts';
 import { cachedAttention } from '../engine/ops/cached-attention.ts';
 import { gatherRows } from '../engine/ops/indexing.ts';
 import { Session } from '../engine/session.ts';
-import type { SessionOptions } from '../engine/session.ts';
+import type { Device, SessionOptions } from '../engine/session.ts';
 import { tensor, zeros } from '../engine/tensor.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { declareBasis, predictLatents } from '../latent/head.ts';
@@ -18,10 +18,11 @@ import type { ModelConfig } from '../model/config.ts';
 import { decoderLayers, finalNorm, languageHead, textRotary } from '../model/decoder.ts';
 import type { Attend } from '../model/decoder.ts';
 import { int64Tensor, placementFeeds } from '../model/feeds.ts';
+import { prefillAttention } from '../model/prefill-attention.ts';
 import { declareParameters, decoderSpecs } from '../model/parameters.ts';
 import { declarePlacement, inputEmbeddings } from '../model/qwen.ts';
 
-function encodeDecoder(model: GapModel, prefill: boolean): Uint8Array {
+function encodeDecoder(model: GapModel, prefill: boolean, device: Device): Uint8Array {
   const { config, weights } = model.bundle.checkpoint;
   const graph = new Graph();
   const { text } = config;
@@ -40,18 +41,23 @@ function encodeDecoder(model: GapModel, prefill: boolean): Uint8Array {
   );
   const lastIndex_B = graph.input('last_index', 'i32', ['B']);
   const totalLength = graph.input('total_length', 'i32', [1]);
-  const attend: Attend = ({ query_BTHE, key_BTJE, value_BTJE, layer }) => {
+  const attend: Attend = (heads) => {
+    const { query_BTHE, key_BTJE, value_BTJE, layer } = heads;
     const past = (kind: string): Value =>
       graph.input(`past_${kind}.${layer}`, 'float', ['B', text.numKvHeads, 'S', text.headSize]);
-    const result = cachedAttention({
-      query_BTHE,
-      key_BTJE,
-      value_BTJE,
-      pastKey_BJSE: past('key'),
-      pastValue_BJSE: past('value'),
-      lastIndex_B,
-      totalLength,
-    });
+    const [pastKey_BJSE, pastValue_BJSE] = [past('key'), past('value')];
+    const result =
+      prefill && device !== 'cpu'
+        ? prefillAttention(text, heads, pastKey_BJSE)
+        : cachedAttention({
+            query_BTHE,
+            key_BTJE,
+            value_BTJE,
+            pastKey_BJSE,
+            pastValue_BJSE,
+            lastIndex_B,
+            totalLength,
+          });
     graph.output(`present_key.${layer}`, result.key_BJSE);
     graph.output(`present_value.${layer}`, result.value_BJSE);
     return result.mixed;
@@ -169,8 +175,10 @@ export class Decoder implements AsyncDisposable {
 
   /** Compiles prefill and step; the weights become constants of both. */
   static async create(model: GapModel, options: SessionOptions = {}): Promise<Decoder> {
-    const prefill = await Session.create(encodeDecoder(model, true), options);
-    return new Decoder(model, prefill, await Session.create(encodeDecoder(model, false), options));
+    const { device = 'cpu' } = options;
+    const prefill = await Session.create(encodeDecoder(model, true, device), options);
+    const step = await Session.create(encodeDecoder(model, false, device), options);
+    return new Decoder(model, prefill, step);
   }
 
   /**

@@ -134,7 +134,12 @@ describe('a model decoded on WebGPU', () => {
     const rng = new Rng('prompts');
     const prompts = Array.from({ length: 6 }, (_, i) => {
       const grids: GridThw[] = i % 2 === 0 ? [] : [[1, 4, 2]];
-      const ids = promptIds(model.bundle, i % 3 === 0 ? 'what is it' : 'red', grids);
+      const ids = promptIds(
+        model.bundle,
+        // From 32 tokens a call on, the fused kernel takes another way.
+        i % 3 === 0 ? 'what is it '.repeat(16).trim() : 'red',
+        grids,
+      );
       const numTokens = ids.filter((id) => id === model.bundle.sequence.imagePad).length;
       return { promptIds: ids, grids, pictureRows_MD: randomRows(rng, numTokens * width) };
     });
