@@ -27,8 +27,8 @@ if [ ! -f "$driver/environment" ]; then
   codename=$(. /etc/os-release && printf '%s' "${VERSION_CODENAME:-}")
   [ -n "$codename" ] || fail '/etc/os-release names no VERSION_CODENAME'
   # The archive that this machine's own sources name for the release.
-  mirror=$(apt-get indextargets --format '$(RELEASE) $(REPO_URI)' 'Created-By: Packages' |
-    awk -v release="$codename" '$1 == release && found++ == 0 { print $2 }')
+  mirror=$(apt-get --print-uris update 2>/dev/null |
+    sed -n "s#^'\(.*\)/dists/$codename/InRelease' .*#\1#p" | grep -v security | head -n 1 || true)
   [ -n "$mirror" ] || fail "the apt sources of this machine name no archive of $codename"
   keyring=/usr/share/keyrings/debian-archive-keyring.gpg
   [ -f "$keyring" ] || keyring=
