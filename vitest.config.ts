@@ -7,6 +7,16 @@ export default defineConfig({
     projects: [
       { test: { ...common, name: 'unit', include: ['test/unit/**/*.test.ts'] } },
       { test: { ...common, name: 'golden', include: ['test/golden/**/*.test.ts'] } },
+      // Needs an adapter: `npm run test:webgpu` brings a software one, whose shaders compile slowly.
+      {
+        test: {
+          ...common,
+          name: 'webgpu',
+          include: ['test/webgpu/**/*.test.ts'],
+          maxWorkers: 1,
+          testTimeout: 600_000,
+        },
+      },
     ],
   },
 });

@@ -90,17 +90,19 @@ export const command = defineCommand({
     ),
     seed: option.seedOption(),
     threads: option.threadsOption(),
+    device: option.deviceOption(),
   },
   examples: [
     'gapvl capacity score --model runs/base --data runs/data --out runs/capacity.jsonl',
     'gapvl capacity score --model runs/base --data runs/data --out runs/capacity.jsonl --tau 0',
   ],
   run: async (values, context) => {
+    const session = await sessionOptions(values);
     const { data, split, out, samples, tau, temperature, maxNewTokens, seed } = values;
     const model = await modelFolder(values.model, values.offline, context);
     const run = scoreCapacity({
       ...{ model, data, split, out, numSamples: samples, tau, temperature, maxNewTokens, seed },
-      ...sessionOptions(values.threads),
+      ...session,
       signal: context.signal,
     });
     const summary = await watch(run, context);

@@ -152,13 +152,14 @@ export const command = defineCommand({
     ),
     seed: option.seedOption(),
     threads: option.threadsOption(),
+    device: option.deviceOption(),
   },
   examples: [
     'gapvl compare --model base=runs/base --model gap=runs/gap --data runs/data --split test --out runs/compare',
     'gapvl compare --model gap=runs/gap --data runs/data --split validation --limit 100 --interventions clean,other --out runs/look',
   ],
   run: async (values, context) => {
-    const { data, split, interventions, out, limit, temperature, seed, threads } = values;
+    const { data, split, interventions, out, limit, temperature, seed } = values;
     const models: NamedModel[] = [];
     for (const { name, folder } of parseModels(values.models)) {
       models.push({ name, folder: await modelFolder(folder, values.offline, context) });
@@ -166,7 +167,7 @@ export const command = defineCommand({
     const options: CompareOptions = {
       ...{ models, data, split, interventions, out, temperature, seed },
       ...(limit === undefined ? {} : { limit }),
-      ...sessionOptions(threads),
+      ...(await sessionOptions(values)),
       signal: context.signal,
     };
     const comparison = await watch(compareModels(options), context);

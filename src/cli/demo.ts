@@ -122,11 +122,11 @@ async function trainGap({ paths, recipe, session, context }: Demo): Promise<void
 }
 
 /** The control needs neither scores nor basis, so it is trained on the other core meanwhile. */
-function trainControlBeside({ paths, recipe, context }: Demo): Beside {
+function trainControlBeside({ paths, recipe, session, context }: Demo): Beside {
   const argv = [
     ...['train', '--variant', 'dense-caption', '--model', SHIPPED_BASE, '--data', paths.data],
     ...['--out', paths.caption, '--steps', String(recipe.steps), '--seed', String(recipe.seed)],
-    ...['--threads', '1'],
+    ...['--threads', '1', '--device', session.device ?? 'cpu'],
   ];
   return runBeside(argv, context);
 }
@@ -234,6 +234,7 @@ export const command = defineCommand({
       option.positiveInteger('--threads <n>', 'threads inside one operation'),
       2,
     ),
+    device: option.deviceOption(),
   },
   examples: ['gapvl demo', 'gapvl demo --quick --out runs/quick'],
   run: async (values, around) => {
@@ -246,7 +247,7 @@ export const command = defineCommand({
       size,
       recipe: { ...TRAIN_DEFAULTS, seed: values.seed, steps: size.steps },
       paths: pathsIn(values.out),
-      session: sessionOptions(values.threads),
+      session: await sessionOptions(values),
       context,
     };
     const timings: StageTiming[] = [];

@@ -17,7 +17,7 @@ import type { ForwardInputs } from '../model/forward.ts';
 import { trainOnBatch } from '../train/fixed-batch.ts';
 import { defineCommand } from './command.ts';
 import * as option from './options.ts';
-import { modelFolder } from './running.ts';
+import { modelFolder, sessionOptions } from './running.ts';
 
 const INPUT_NAMES = [
   'input_ids',
@@ -197,12 +197,12 @@ export const command = defineCommand({
       1,
     ),
     threads: option.threadsOption(),
+    device: option.deviceOption(),
   },
   examples: [
     'gapvl forward --model DIR --inputs in.safetensors --outputs out.safetensors --gradients',
   ],
   run: async (values, context) => {
-    const session = values.threads === undefined ? {} : { threads: values.threads };
     if (values.byLayer && values.adamwSteps + values.generate > 0) {
       const name = values.adamwSteps > 0 ? '--adamw-steps' : '--generate';
       throw new ConfigError({
@@ -211,6 +211,7 @@ export const command = defineCommand({
         fix: `leave out --by-layer, or ${name}`,
       });
     }
+    const session = await sessionOptions(values);
     const inputs = await readInputs(values.inputs);
     const { signal } = context;
     const model = await modelFolder(values.model, values.offline, context);

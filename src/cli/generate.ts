@@ -148,6 +148,7 @@ export const command = defineCommand({
     stop: option.texts('--stop <text>', 'end the response before this text; may be given again'),
     seed: option.seedOption(),
     threads: option.threadsOption(),
+    device: option.deviceOption(),
   },
   arguments: [{ syntax: '<question>', description: 'the question, in one argument' }],
   examples: [
@@ -157,6 +158,7 @@ export const command = defineCommand({
     'gapvl generate --model Qwen/Qwen2.5-VL-3B-Instruct --image a.jpg --image b.jpg --system "Be brief." --stop "Question:" "what changed"',
   ],
   run: async (values, context, [question = '']) => {
+    const session = await sessionOptions(values);
     const { images, system, intervention, auxiliary, calibration, latents } = values;
     const pictures = await Promise.all(images.map(readRaster));
     const auxiliaryPicture = auxiliary === undefined ? undefined : await readRaster(auxiliary);
@@ -183,7 +185,7 @@ export const command = defineCommand({
       intervention: interventionOf(intervention).intervention,
       calibration:
         calibration === 'ema' ? { kind: 'ema', decay: DEFAULT_EMA_DECAY } : { kind: 'none' },
-      ...sessionOptions(values.threads),
+      ...session,
       signal: context.signal,
     };
     const answer = await stream(askModel(model, options), context);

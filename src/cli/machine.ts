@@ -4,6 +4,7 @@ import { statfs } from 'node:fs/promises';
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { DEVICES, missingProvider } from '../engine/device.ts';
 import { encodeGraph } from '../engine/encode.ts';
 import { Graph } from '../engine/graph.ts';
 import { add } from '../engine/ops/elementwise.ts';
@@ -11,6 +12,7 @@ import { matmul } from '../engine/ops/linear.ts';
 import type { Device } from '../engine/session.ts';
 import { zeros } from '../engine/tensor.ts';
 import type { Clock } from './clock.ts';
+import type { OperationTries } from './operation-probes.ts';
 
 /** One thing looked at: fine, worth knowing, or in the way. */
 export interface Finding {
@@ -30,7 +32,8 @@ const MIN_DISK_BYTES = GIB;
 const SLOW_GFLOPS = 50;
 const MATMUL_SIDE = 1024;
 const MATMUL_RUNS = 12;
-const PROBE_LIMIT_MS = 20_000;
+// A software driver compiles the shaders of every operation on the CPU.
+const PROBE_LIMIT_MS = 300_000;
 
 function gib(bytes: number): string {
   return `${(bytes / GIB).toFixed(1)} GiB`;
@@ -104,8 +107,16 @@ export async function checkPictures(): Promise<Finding> {
   }
 }
 
-/** What keeps a device from working, in ONNX Runtime's words without its source lines; empty: nothing. */
-function tryDevice(device: Device, signal: AbortSignal): Promise<string> {
+/** What a try of a device came to. */
+export interface DeviceTry {
+  /** What keeps it from working, in ONNX Runtime's words without its source lines; empty: nothing. */
+  readonly fault: string;
+  readonly fix?: string;
+  /** Absent for a device that does not work. */
+  readonly operations?: OperationTries;
+}
+
+function tryDevice(device: Device, signal: AbortSignal): Promise<DeviceTry> {
   // A process of its own: native libraries write to stderr and may take the process down.
   const script = new URL(`./device-probe${extname(import.meta.url)}`, import.meta.url);
   const args = [...process.execArgv, fileURLToPath(script), device];
@@ -114,17 +125,13 @@ function tryDevice(device: Device, signal: AbortSignal): Promise<string> {
     execFile(process.execPath, args, options, (error, stdout) => {
       const line = /^\{"fault":.*\}$/m.exec(stdout)?.[0];
       if (line === undefined) {
-        resolve(`the try ended without an answer (${error?.code ?? error?.signal ?? 'no line'})`);
+        const end = error?.code ?? error?.signal ?? 'no line';
+        resolve({ fault: `the try ended without an answer (${end})` });
         return;
       }
-      const { fault } = JSON.parse(line) as { fault: string };
-      resolve(fault.replace(/^.* was false\. /s, '').replace(/^OrtSession\w+: /, ''));
+      resolve(JSON.parse(line) as DeviceTry);
     });
   });
-}
-
-function isDevice(name: string): name is Device {
-  return ['cpu', 'webgpu', 'cuda', 'coreml', 'dml'].includes(name);
 }
 
 /** ONNX Runtime's version and, by running a graph, which of its devices work here. */
@@ -138,22 +145,45 @@ export async function checkRuntime(signal: AbortSignal): Promise<Finding[]> {
   }
   const value = `onnxruntime-node ${runtime.env.versions.node}`;
   const findings: Finding[] = [{ name: 'ONNX Runtime', state: 'ok', value }];
-  for (const { name } of runtime.listSupportedBackends()) {
-    if (!isDevice(name)) continue;
-    const fault = await tryDevice(name, signal);
+  for (const device of DEVICES) {
+    if (missingProvider(device)) continue;
+    const found = await tryDevice(device, signal);
     signal.throwIfAborted();
-    findings.push(judgeDevice(name, fault));
+    findings.push(...judgeDevice(device, found));
   }
   return findings;
 }
 
-/** The CPU has to work; every other device is welcome. */
-export function judgeDevice(device: Device, fault: string): Finding {
+function listTries(tries: Readonly<Record<string, string>>): string {
+  return Object.entries(tries)
+    .map(([operation, why]) => `${operation} (${why})`)
+    .join(', ');
+}
+
+function judgeOperations(device: Device, { tried, refused, beside }: OperationTries): Finding {
+  const name = `operations on ${device}`;
+  const numRefused = Object.keys(refused).length;
+  const others = listTries(beside);
+  const value =
+    `${tried - numRefused} of ${tried}` +
+    (numRefused > 0 ? `; refused: ${listTries(refused)}` : '') +
+    (others === '' ? '' : `; indexes and masks on the CPU: ${others}`);
+  if (numRefused === 0) return { name, state: 'ok', value };
+  const fix = `models that need a refused one end with an error there; use --device cpu`;
+  return { name, state: device === 'cpu' ? 'wrong' : 'note', value, fix };
+}
+
+/** The CPU has to work, with every operation; every other device is welcome. */
+export function judgeDevice(device: Device, found: DeviceTry): Finding[] {
   const name = `device ${device}`;
-  if (fault === '') return { name, state: 'ok', value: 'works' };
-  const value = `not here: ${messageOf(fault)}`;
-  if (device === 'cpu') return { name, state: 'wrong', value, fix: 'reinstall with npm ci' };
-  return { name, state: 'note', value, fix: 'nothing to do unless you want to use it' };
+  if (found.fault === '') {
+    const works: Finding = { name, state: 'ok', value: 'works' };
+    return found.operations ? [works, judgeOperations(device, found.operations)] : [works];
+  }
+  const value = `not here: ${messageOf(found.fault)}`;
+  if (device === 'cpu') return [{ name, state: 'wrong', value, fix: 'reinstall with npm ci' }];
+  const fix = `to use it: ${found.fix ?? 'see what its try printed'}`;
+  return [{ name, state: 'note', value, fix }];
 }
 
 /** Loads the native library late, so that a machine without it gets a finding and no crash. */

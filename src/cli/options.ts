@@ -1,4 +1,6 @@
 // Owns option parsing for every command: typed kinds of options, all faults found at once.
+import { DEVICES } from '../engine/device.ts';
+import type { Device } from '../engine/device.ts';
 import { ConfigError } from '../errors.ts';
 
 /** A text turned into a value, or what would have been right instead. */
@@ -208,6 +210,11 @@ export function modelOptions(description: string) {
 /** `--offline`: models of the hub come from the cache alone. */
 export function offlineOption(): CliOption<boolean> {
   return flag('--offline', 'take models of the hub from the cache, and ask nobody');
+}
+
+/** `--device`: where a model runs; one that is not here is an error before anything is read. */
+export function deviceOption(): CliOption<Device> {
+  return withDefault(choice('--device <name>', 'where the model runs', DEVICES), 'cpu');
 }
 
 /** The name commander stores an option under: `--batch-size <n>` becomes `batchSize`. */

@@ -95,19 +95,21 @@ export const command = defineCommand({
     latents: option.withDefault(option.square('--latents <K>', 'latents in a span'), 36),
     seed: option.seedOption(),
     threads: option.threadsOption(),
+    device: option.deviceOption(),
   },
   examples: [
     'gapvl pca fit --model runs/base --data runs/data --explained 0.99 --out runs/basis.safetensors',
     'gapvl pca fit --model runs/base --data runs/data --out runs/basis-11.safetensors --components 11',
   ],
   run: async (values, context) => {
+    const session = await sessionOptions(values);
     const { data, split, out, kind, latents, seed } = values;
     const size = sizeOf(values.explained, values.components);
     const model = await modelFolder(values.model, values.offline, context);
     const embedding = context.progress('auxiliary pictures');
     const basis = await fitBasis({
       ...{ model, data, split, out, kind, seed, size, numLatents: latents },
-      ...sessionOptions(values.threads),
+      ...session,
       progress: (stage, done, total) => {
         if (stage === 'embed') embedding.update(done, total);
       },

@@ -33,18 +33,20 @@ export const command = defineCommand({
       option.positiveInteger('--threads <n>', 'threads inside one operation'),
       DEFAULT_THREADS,
     ),
+    device: option.deviceOption(),
   },
   examples: [
     'gapvl pretrain --out runs/base',
     'gapvl pretrain --out runs/small --steps 300 --set optimizer.learningRate=2e-3',
   ],
-  run: async ({ out, recipe: name, steps, batchSize, seed, set, threads }, context) => {
+  run: async ({ out, recipe: name, steps, batchSize, seed, set, threads, device }, context) => {
     const recipe = applySettings(PRETRAIN_RECIPES[name], [
       ...asSettings({ steps, batchSize, seed }),
       ...set,
     ]);
+    const session = await sessionOptions({ threads, device });
     const records = await watchTraining(
-      pretrain(recipe, { folder: out, ...sessionOptions(threads), signal: context.signal }),
+      pretrain(recipe, { folder: out, ...session, signal: context.signal }),
       context,
       'pretraining',
     );

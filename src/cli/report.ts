@@ -20,9 +20,11 @@ export const command = defineCommand({
     study: option.flag('--study', 'add the rows of the study shipped with gapvl, marked as such'),
     cards: option.withDefault(option.positiveInteger('--cards <n>', 'examples shown in full'), 8),
     threads: option.threadsOption(),
+    device: option.deviceOption(),
   },
   examples: ['gapvl report --compare runs/compare --out runs/report.html --study'],
   run: async (values, context) => {
+    const session = await sessionOptions(values);
     const data = await collectReport({
       title: values.title,
       comparison: values.compare,
@@ -34,7 +36,7 @@ export const command = defineCommand({
       },
       numCards: values.cards,
       signal: context.signal,
-      ...sessionOptions(values.threads),
+      ...session,
     });
     await writeFileAtomic(values.out, [await renderReport(data)]);
     context.result([...data.verdict, `wrote ${values.out}`].join('\n'), {

@@ -1,5 +1,7 @@
 // Owns what the commands that run a model share: its folder, session options, seeds and settings as recipe
 // settings, how training shows itself.
+import type { Device } from '../engine/device.ts';
+import { requireDevice } from '../engine/session.ts';
 import type { SessionOptions } from '../engine/session.ts';
 import { resolveModel } from '../store/hub.ts';
 import type { FetchOptions } from '../store/hub.ts';
@@ -7,9 +9,21 @@ import type { StepRecord } from '../train/loop.ts';
 import type { CommandContext } from './command.ts';
 import type { Progress } from './progress.ts';
 
-/** Session options for `--threads`. */
-export function sessionOptions(threads: number | undefined): SessionOptions {
-  return threads === undefined ? {} : { threads };
+/**
+ * Session options for `--threads` and `--device`.
+ *
+ * @throws ConfigError when the device is not here, before anything is read or written.
+ */
+export async function sessionOptions(values: {
+  readonly threads: number | undefined;
+  readonly device: Device;
+}): Promise<SessionOptions> {
+  const { threads, device } = values;
+  if (device !== 'cpu') await requireDevice(device);
+  return {
+    ...(threads === undefined ? {} : { threads }),
+    ...(device === 'cpu' ? {} : { device }),
+  };
 }
 
 /** How a command shows the download of a model; `finish` ends what it showed. */

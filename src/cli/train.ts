@@ -53,13 +53,14 @@ export const command = defineCommand({
     seed: option.integer('--seed <n>', 'seed of every random choice', { min: 0 }),
     set: option.texts('--set <path=value>', 'any other setting, such as latentWeight=1'),
     threads: option.threadsOption(),
+    device: option.deviceOption(),
   },
   examples: [
     'gapvl train --variant gap --model runs/base --data runs/data --basis runs/basis.safetensors --capacity runs/capacity.jsonl --out runs/gap',
     'gapvl train --variant dense-caption --model runs/base --data runs/data --out runs/dense-caption',
   ],
   run: async (values, context) => {
-    const { variant, data, out, basis, capacity, threads } = values;
+    const { variant, data, out, basis, capacity } = values;
     const { steps, batchSize, latents, teacherInputs, latentPositions, seed } = values;
     const recipe = applySettings(TRAIN_RECIPES[values.recipe], [
       ...asSettings({
@@ -72,13 +73,14 @@ export const command = defineCommand({
       }),
       ...values.set,
     ]);
+    const session = await sessionOptions(values);
     const model = await modelFolder(values.model, values.offline, context);
     const encoding = context.progress('pictures');
     const options: TrainFolderOptions = {
       ...{ variant, recipe, model, data, out },
       ...(basis === undefined ? {} : { basis }),
       ...(capacity === undefined ? {} : { capacity }),
-      ...sessionOptions(threads),
+      ...session,
       progress: (done, total) => {
         encoding.update(done, total);
         if (done === total) encoding.finish();

@@ -4,12 +4,19 @@ import * as ort from 'onnxruntime-node';
 import { ConfigError, RuntimeError, ShapeError } from '../errors.ts';
 import { checkBound, checkOutput, declaredSizes, readSymbols } from './declared-sizes.ts';
 import type { DeclaredSizes } from './declared-sizes.ts';
+import { deviceFault, missingProvider } from './device.ts';
+import type { Device } from './device.ts';
+import { ProfileFolder, cpuOperators } from './placement.ts';
+import type { CpuOperators } from './placement.ts';
+import { encodeGraph } from './encode.ts';
 import type { EncodedGraph } from './encode.ts';
+import { Graph } from './graph.ts';
+import { add } from './ops/elementwise.ts';
+import { rewriteFor } from './rewrite.ts';
 import { tensor } from './tensor.ts';
 import type { DType, Tensor } from './tensor.ts';
 
-/** Execution providers a session can run on; `cpu` is always there. */
-export type Device = 'cpu' | 'webgpu' | 'cuda' | 'coreml' | 'dml';
+export type { Device } from './device.ts';
 
 /** How a session runs. */
 export interface SessionOptions {
@@ -21,8 +28,14 @@ export interface SessionOptions {
    * and costs up to a factor of ten beside other busy processes (docs/LOG.md).
    */
   readonly spinning?: boolean;
-  /** Path prefix: writes ONNX Runtime's profile there. */
+  /** Path prefix: writes ONNX Runtime's profile there, and nobody else looks where nodes ran. */
   readonly profile?: string;
+}
+
+/** What only the maker of a session knows about its graph. */
+export interface GraphOptions {
+  /** Lets arithmetic run on the CPU beside another device; `cpuOperators` then tells which. */
+  readonly allowCpu?: boolean;
 }
 
 type OrtType = 'float32' | 'float64' | 'float16' | 'int64' | 'int32' | 'uint8' | 'bool';
@@ -38,6 +51,19 @@ const ORT_TYPES: Record<Exclude<DType, 'bf16'>, OrtType> = {
 const DTYPES = new Map<string, DType>(Object.entries(ORT_TYPES).map(([k, v]) => [v, k as DType]));
 
 let liveSessions = 0;
+
+/**
+ * Makes sure that a device is here by computing two numbers on it.
+ *
+ * @throws ConfigError that says what is missing and what to install.
+ */
+export async function requireDevice(device: Device): Promise<void> {
+  const graph = new Graph();
+  const x = graph.input('x', 'float', [2]);
+  graph.output('y', add(x, x));
+  await using session = await Session.create(encodeGraph(graph), { device });
+  await session.run({ x: tensor('f32', [2], Float32Array.of(1, 2)) });
+}
 
 /** Number of sessions not yet disposed; tests bring it back to zero. */
 export function countLiveSessions(): number {
@@ -100,10 +126,23 @@ export class Session {
   private readonly boundOutputs = new Map<string, Bound>();
   private readonly inputSizes: DeclaredSizes;
   private readonly outputSizes: DeclaredSizes;
+  private readonly device: Device;
+  private readonly graph: GraphOptions;
+  /** Until the first run: where its profile goes, which tells on what device each node ran. */
+  private placement: ProfileFolder | undefined;
+  private placed: CpuOperators | undefined;
   private disposed = false;
 
-  private constructor(inner: ort.InferenceSession) {
+  private constructor(
+    inner: ort.InferenceSession,
+    device: Device,
+    graph: GraphOptions,
+    placement: ProfileFolder | undefined,
+  ) {
     this.inner = inner;
+    this.device = device;
+    this.graph = graph;
+    this.placement = placement;
     this.inputNames = inner.inputNames;
     this.outputNames = inner.outputNames;
     this.inputSizes = declaredSizes(inner.inputMetadata);
@@ -111,43 +150,55 @@ export class Session {
     liveSessions += 1;
   }
 
-  /** Compiles an encoded graph. */
-  static async create(graph: EncodedGraph, options: SessionOptions = {}): Promise<Session> {
+  /**
+   * Compiles an encoded graph. On a device other than the CPU the first run checks that all
+   * arithmetic ran there: ONNX Runtime puts operators without a kernel on the CPU and says nothing.
+   *
+   * @throws ConfigError when the device is not here, with what to install.
+   */
+  static async create(
+    encoded: EncodedGraph,
+    options: SessionOptions = {},
+    graph: GraphOptions = {},
+  ): Promise<Session> {
     const device = options.device ?? 'cpu';
+    const missing = missingProvider(device);
+    if (missing && device !== 'cpu') throw new ConfigError(missing);
     const settings: ort.InferenceSession.SessionOptions = {
-      executionProviders: device === 'cpu' ? ['cpu'] : [device],
+      executionProviders: [device],
       graphOptimizationLevel: 'all',
       logSeverityLevel: 3,
       extra: {
         session: {
           intra_op: { allow_spinning: options.spinning === true ? '1' : '0' },
-          ...(graph.folder === undefined
+          ...(encoded.folder === undefined
             ? {}
-            : { model_external_initializers_file_folder_path: graph.folder }),
+            : { model_external_initializers_file_folder_path: encoded.folder }),
         },
       },
     };
     if (options.threads !== undefined) settings.intraOpNumThreads = options.threads;
-    if (options.profile !== undefined) {
+    const isWatched = device !== 'cpu' && options.profile === undefined;
+    const placement = isWatched ? await ProfileFolder.create() : undefined;
+    const profile = options.profile ?? placement?.prefix;
+    if (profile !== undefined) {
       settings.enableProfiling = true;
-      settings.profileFilePrefix = options.profile;
+      settings.profileFilePrefix = profile;
     }
     try {
-      return new Session(await ort.InferenceSession.create(graph.bytes, settings));
+      const inner = await ort.InferenceSession.create(rewriteFor(device, encoded.bytes), settings);
+      return new Session(inner, device, graph, placement);
     } catch (cause) {
+      await placement?.drop();
       const got = cause instanceof Error ? cause.message : String(cause);
-      if (device !== 'cpu') {
-        throw new ConfigError(
-          {
-            what: `device ${device} cannot run this graph here`,
-            got,
-            fix: 'run `gapvl doctor`, or use --device cpu',
-          },
-          cause,
-        );
-      }
+      if (device !== 'cpu') throw new ConfigError(deviceFault(device, got), cause);
       throw new RuntimeError({ what: 'ONNX Runtime refused a graph', got }, cause);
     }
+  }
+
+  /** After the first run on a device other than the CPU: what ran on the CPU all the same. */
+  get cpuOperators(): CpuOperators | undefined {
+    return this.placed;
   }
 
   /** Feeds this tensor to every run until bound anew; the data is not copied. */
@@ -169,7 +220,8 @@ export class Session {
   /**
    * Runs once. Bound outputs are written in place and returned as they are; others are new
    * tensors owned by the caller. `wanted` limits what comes back; ONNX Runtime computes all of the
-   * graph in any case, so what is often wanted alone deserves a graph of its own.
+   * graph in any case, so what is often wanted alone deserves a graph of its own. onnxruntime-node
+   * copies every output once more, bound or not, so a graph should give out little.
    */
   async run(
     feeds: Readonly<Record<string, Tensor>>,
@@ -220,12 +272,31 @@ export class Session {
     inputs: Record<string, ort.Tensor>,
     fetches: Record<string, ort.Tensor | null>,
   ): Promise<ort.InferenceSession.OnnxValueMapType> {
+    let results: ort.InferenceSession.OnnxValueMapType;
     try {
-      return await this.inner.run(inputs, fetches);
+      results = await this.inner.run(inputs, fetches);
     } catch (cause) {
       const got = cause instanceof Error ? cause.message : String(cause);
       throw new RuntimeError({ what: 'a graph failed while running', got }, cause);
     }
+    await this.checkPlacement();
+    return results;
+  }
+
+  private async checkPlacement(): Promise<void> {
+    if (!this.placement) return;
+    const { placement } = this;
+    this.placement = undefined;
+    this.inner.endProfiling();
+    this.placed = cpuOperators(await placement.take());
+    const { arithmetic } = this.placed;
+    if (arithmetic.length === 0 || this.graph.allowCpu === true) return;
+    throw new RuntimeError({
+      what: `device ${this.device} has no kernels for operators of this graph`,
+      got: `${arithmetic.join(', ')} ran on the CPU`,
+      expected: `all arithmetic on ${this.device}`,
+      fix: '`gapvl doctor` lists what each device lacks; use --device cpu',
+    });
   }
 
   /** Frees the native memory; a second call does nothing. */
@@ -234,5 +305,6 @@ export class Session {
     this.disposed = true;
     liveSessions -= 1;
     await this.inner.release();
+    await this.placement?.drop();
   }
 }

@@ -57,7 +57,8 @@ export async function openGram(dim: number, options: SessionOptions = {}): Promi
   const graph = new Graph('f64');
   const x_BD = graph.input('x', 'float', ['rows', dim]);
   graph.output('gram', gemm(x_BD, x_BD, { transposeA: true }));
-  const session = await Session.create(encodeGraph(graph), options);
+  // No other device has kernels for f64, which the basis needs; the products are a small part.
+  const session = await Session.create(encodeGraph(graph), { ...options, device: 'cpu' });
   session.bindOutput('gram', tensor('f64', [dim, dim], new Float64Array(dim * dim)));
   return {
     async gram(x) {

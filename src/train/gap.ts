@@ -180,6 +180,10 @@ export async function* trainVariant(
         examples: rows.length,
         head: spec,
         threads: options.threads ?? 'all',
+        // Other devices add up in another order; absent for the CPU.
+        ...(options.device === undefined || options.device === 'cpu'
+          ? {}
+          : { device: options.device }),
       }),
       saveEvery: SAVE_EVERY,
     },

@@ -258,7 +258,14 @@ export async function* pretrain(
     peaks: [recipe.optimizer.learningRate],
     batch: (step: number) => Promise.resolve(batchFeeds(bundle, stepRows(bundle, recipe, step))),
     folder: options.folder,
-    fingerprint: JSON.stringify({ recipe, threads: options.threads ?? 'all' }),
+    fingerprint: JSON.stringify({
+      recipe,
+      threads: options.threads ?? 'all',
+      // Other devices add up in another order; absent for the CPU.
+      ...(options.device === undefined || options.device === 'cpu'
+        ? {}
+        : { device: options.device }),
+    }),
     saveEvery: SAVE_EVERY,
   };
   {

@@ -1,4 +1,5 @@
 // Owns the tests of `gapvl doctor`; vitest runs it.
+import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { systemClock } from '../../../src/cli/clock.ts';
 import { renderFindings } from '../../../src/cli/doctor.ts';
@@ -9,6 +10,8 @@ import {
   judgeDevice,
   measureMatmul,
 } from '../../../src/cli/machine.ts';
+import { OPERATION_PROBES, tryOperations } from '../../../src/cli/operation-probes.ts';
+import { gatherRows } from '../../../src/engine/ops/indexing.ts';
 
 describe('gapvl doctor', () => {
   it('refuses a Node older than 20.19 and takes every newer one', () => {
@@ -36,9 +39,50 @@ describe('gapvl doctor', () => {
   });
 
   it('needs the CPU and only notes other devices', () => {
-    expect(judgeDevice('cpu', '')).toMatchObject({ state: 'ok' });
-    expect(judgeDevice('cpu', 'broken')).toMatchObject({ state: 'wrong' });
-    expect(judgeDevice('cuda', 'no library')).toMatchObject({ state: 'note' });
+    expect(judgeDevice('cpu', { fault: '' })).toMatchObject([{ state: 'ok' }]);
+    expect(judgeDevice('cpu', { fault: 'broken' })).toMatchObject([{ state: 'wrong' }]);
+    expect(judgeDevice('cuda', { fault: 'no library', fix: 'fetch it' })).toMatchObject([
+      { state: 'note', value: 'not here: no library', fix: 'to use it: fetch it' },
+    ]);
+  });
+
+  it('lists the operations a device lacks apart from what may run beside it', () => {
+    const operations = { tried: 3, refused: { erf: 'Erf' }, beside: { or: 'Or' } };
+    expect(judgeDevice('webgpu', { fault: '', operations })).toMatchObject([
+      { state: 'ok' },
+      {
+        name: 'operations on webgpu',
+        state: 'note',
+        value: '2 of 3; refused: erf (Erf); indexes and masks on the CPU: or (Or)',
+      },
+    ]);
+    expect(judgeDevice('cpu', { fault: '', operations })[1]).toMatchObject({ state: 'wrong' });
+  });
+
+  it('tries every operation of the engine, and all of them work on the CPU', async () => {
+    const folder = new URL('../../../src/engine/ops/', import.meta.url);
+    const exported: string[] = [];
+    for (const file of readdirSync(folder)) {
+      const module = (await import(new URL(file, folder).href)) as Record<string, unknown>;
+      exported.push(...Object.keys(module).filter((name) => typeof module[name] === 'function'));
+    }
+    // These reckon with shapes and emit nothing.
+    const reckoning = ['reducedShape', 'numBlocks', 'zeroBytes'];
+    const operations = exported.filter((name) => !reckoning.includes(name));
+    expect(Object.keys(OPERATION_PROBES).sort()).toEqual(operations.sort());
+    expect(await tryOperations('cpu')).toEqual({
+      tried: operations.length,
+      refused: {},
+      beside: {},
+    });
+  });
+
+  it('names an operation that fails as refused', async () => {
+    const { refused } = await tryOperations('cpu', {
+      'rows of an empty table': (p) => gatherRows(p.floats([0, 2]), p.index()),
+      'rows of a table': (p) => gatherRows(p.floats([4, 2]), p.index()),
+    });
+    expect(Object.keys(refused)).toEqual(['rows of an empty table']);
   });
 
   it('says what to mend and ends with a verdict', () => {
