@@ -37,7 +37,7 @@ describe('a model folder', () => {
       { min_pixels: 16, max_pixels: null, size: { shortest_edge: 64, longest_edge: 4096 } },
       [16, 4096],
     ],
-    ['nothing', {}, [3136, 1003520]],
+    ['nothing', {}, [3136, 12845056]],
   ])('tells the limits of pictures: %s', async (_name, settings, [minPixels, maxPixels]) => {
     await inTemporaryFolder(async (folder) => {
       await writeModel(folder, settings);
