@@ -9,7 +9,7 @@ import type { JsonObject } from '../model/config.ts';
 /** Files besides the weights that come along: settings, vocabularies, templates, licenses. */
 export const COMPANIONS = /(?<!\.index)\.(?:json|jinja|txt|md)$|^LICENSE/;
 
-/** @throws ConfigError when something is in the folder, or it cannot be one. */
+/** Makes sure that a folder is empty or new. @throws ConfigError when it is not, or cannot be one. */
 export async function expectEmpty(out: string): Promise<void> {
   let files: string[] = [];
   try {
