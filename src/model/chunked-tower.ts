@@ -26,6 +26,8 @@ const CHUNK_PATCHES = 2048;
 export interface ChunkedTowerOptions extends SessionOptions {
   /** Patches at once, at least; default 2048. */
   readonly chunkPatches?: number;
+  /** Ends an encoding between two chunks. */
+  readonly signal?: AbortSignal;
   /** Told before each stretch of work, for progress and benchmarks. */
   readonly onStage?: (stage: TowerStage) => void;
 }
@@ -125,6 +127,7 @@ export class ChunkedTower implements AsyncDisposable {
       const session = await this.spanSession(span);
       this.options.onStage?.({ kind: 'span', span });
       for (const chunk of chunks) {
+        this.options.signal?.throwIfAborted();
         const given =
           span.from === undefined
             ? { [SPAN.pixels]: pixelRows(pixelValues_PF, patchLength, order_P, chunk) }
@@ -188,6 +191,7 @@ export class ChunkedTower implements AsyncDisposable {
       const key = this.rows(between.key_PC, first, last);
       const value = this.rows(between.value_PC, first, last);
       for (let start = first; start < last; start += most) {
+        this.options.signal?.throwIfAborted();
         const query = this.rows(between.query_PC, start, Math.min(start + most, last));
         const results = await session.run({
           [SPAN.query]: query,

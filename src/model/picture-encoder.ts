@@ -2,13 +2,13 @@
 import { encodeGraph } from '../engine/encode.ts';
 import { Graph } from '../engine/graph.ts';
 import { Session } from '../engine/session.ts';
-import type { SessionOptions } from '../engine/session.ts';
 import { numElements } from '../engine/tensor.ts';
 import type { Raster } from '../data/raster.ts';
 import { patchify } from '../processor/patches.ts';
 import type { Patches } from '../processor/patches.ts';
 import type { ModelBundle } from './bundle.ts';
 import { ChunkedTower } from './chunked-tower.ts';
+import type { ChunkedTowerOptions } from './chunked-tower.ts';
 import { pictureLayout, visionFeeds } from './feeds.ts';
 import { declareParameters, visionSpecs } from './parameters.ts';
 import { declareVisionInputs, visionTower } from './vision.ts';
@@ -16,8 +16,8 @@ import type { PictureLayout } from './vision.ts';
 
 /** Pictures run at once; ours: more does not get faster on two cores. */
 const PICTURES_AT_ONCE = 32;
-/** Pixels run at once, if it is more than one picture; ours: a quarter of the largest picture. */
-const PIXELS_AT_ONCE = 1 << 22;
+/** Patches run at once, unless one picture has more; ours: a quarter of the largest picture's. */
+const PATCHES_AT_ONCE = 1 << 14;
 /**
  * Parameters of a tower, and attention scores of a run, up to which a graph of the whole tower is
  * made for a layout. ours: such a graph is the fastest for many small equal pictures, but each
@@ -25,18 +25,18 @@ const PIXELS_AT_ONCE = 1 << 22;
  */
 const WHOLE_TOWER = { parameters: 1 << 24, scores: 1 << 24 } as const;
 
-/** Pictures in runs of at most so many pictures and pixels; a picture is never cut. */
-function* runsOf(pictures: readonly Raster[]): Generator<readonly Raster[]> {
+/** Pictures in runs of at most so many pictures and patches; a picture is never cut. */
+function* runsOf(pictures: readonly Raster[], patchSize: number): Generator<readonly Raster[]> {
   let run: Raster[] = [];
-  let pixels = 0;
+  let patches = 0;
   for (const picture of pictures) {
-    const own = picture.width * picture.height;
-    if (run.length === PICTURES_AT_ONCE || (run.length > 0 && pixels + own > PIXELS_AT_ONCE)) {
+    const own = (picture.width * picture.height) / patchSize ** 2;
+    if (run.length === PICTURES_AT_ONCE || (run.length > 0 && patches + own > PATCHES_AT_ONCE)) {
       yield run;
-      [run, pixels] = [[], 0];
+      [run, patches] = [[], 0];
     }
     run.push(picture);
-    pixels += own;
+    patches += own;
   }
   if (run.length > 0) yield run;
 }
@@ -47,11 +47,11 @@ function* runsOf(pictures: readonly Raster[]): Generator<readonly Raster[]> {
  */
 export class PictureEncoder implements AsyncDisposable {
   private readonly bundle: ModelBundle;
-  private readonly options: SessionOptions;
+  private readonly options: ChunkedTowerOptions;
   private readonly sessions = new Map<string, Session>();
   private readonly tower: ChunkedTower;
 
-  constructor(bundle: ModelBundle, options: SessionOptions = {}) {
+  constructor(bundle: ModelBundle, options: ChunkedTowerOptions = {}) {
     const { config, weights } = bundle.checkpoint;
     this.bundle = bundle;
     this.options = options;
@@ -96,7 +96,7 @@ export class PictureEncoder implements AsyncDisposable {
   async encode(pictures: readonly Raster[]): Promise<Float32Array> {
     const width = this.bundle.checkpoint.config.text.hiddenSize;
     const parts: Float32Array[] = [];
-    for (const run of runsOf(pictures))
+    for (const run of runsOf(pictures, this.bundle.patches.patchSize))
       parts.push(await this.encodeRun(patchify(run, this.bundle.patches)));
     const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
     let at = 0;
