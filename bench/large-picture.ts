@@ -3,7 +3,7 @@
 // Weights are random bf16 in a model folder of their own, opened as any folder is. Each part is a
 // fresh process: `large` encodes the picture with a tower of 4 blocks, one of them over the whole
 // picture, and tells the peak of resident memory (VmHWM, mapped weights included) and the time of
-// each stage, from which the time of 32 blocks is computed; `repeated` encodes a smaller picture
+// each stage, from which that of 32 blocks is computed; `repeated` encodes a smaller picture
 // several times and tells resident memory after each; `true-depth` has all 32 blocks resident after
 // a small picture, and takes the large one into its first whole-picture attention for a while,
 // behind which no more memory is asked for (the four blocks over the whole picture are moved
@@ -26,6 +26,7 @@ import type { JsonObject } from '../src/model/config.ts';
 import { modelSpecs, visionSpecs } from '../src/model/parameters.ts';
 import { PictureEncoder } from '../src/model/picture-encoder.ts';
 import { tinyConfigJson } from '../src/model/tiny.ts';
+import { QWEN_MAX_PIXELS, QWEN_MIN_PIXELS, smartResize } from '../src/processor/resize.ts';
 import { buildTinyTokenizer } from '../src/processor/tiny-tokenizer.ts';
 import { createTokenizer } from '../src/processor/tokenizer.ts';
 import { chatTokenIds } from '../src/processor/tokens.ts';
@@ -51,7 +52,7 @@ const SECONDS_OF_ATTENTION = 30;
 const LARGE = { width: 4024, height: 3503 };
 const SMALL = { width: 1000, height: 870 };
 const TINY = { width: 280, height: 224 };
-const REPEATS = 5;
+const REPEATS = 3;
 const LIMIT_MB = 6000;
 /** Values of random weights before they repeat; a prime, so that no two rows are the same. */
 const POOL = 1_000_003;
@@ -147,6 +148,8 @@ function residentMb(field: 'VmRSS' | 'VmHWM'): number {
 interface StageTime {
   readonly stage: TowerStage;
   readonly seconds: number;
+  /** Of the processor, all threads together: what others on the machine do not change much. */
+  readonly cpuSeconds: number;
   /** Resident when it ended. */
   readonly residentMb: number;
 }
@@ -163,7 +166,8 @@ interface Encoded {
   /** After each picture that went to the end. */
   readonly residentMb: readonly number[];
   readonly seconds: number;
-  readonly computedSecondsOf32Blocks?: number;
+  /** Reckoned, not measured. */
+  readonly computedCpuSecondsOfLargeAtDepth32: number | undefined;
   readonly loads: readonly number[];
   readonly stages: readonly StageTime[];
 }
@@ -182,19 +186,21 @@ function draw({ width, height }: { width: number; height: number }): Raster {
 async function measure(folder: string, part: Part): Promise<Encoded> {
   const bundle = await openModelBundle(folder);
   const stages: StageTime[] = [];
-  let open: { stage: TowerStage; since: number } | undefined;
+  let open: { stage: TowerStage; since: number; cpu: NodeJS.CpuUsage } | undefined;
   const enough = new AbortController();
   let endsEarly = false;
   const close = (): void => {
     if (!open) return;
     const seconds = (performance.now() - open.since) / 1000;
-    stages.push({ stage: open.stage, seconds, residentMb: residentMb('VmRSS') });
+    const { user, system } = process.cpuUsage(open.cpu);
+    const cpuSeconds = (user + system) / 1e6;
+    stages.push({ stage: open.stage, seconds, cpuSeconds, residentMb: residentMb('VmRSS') });
     console.error(JSON.stringify({ ...stages.at(-1), peakMb: residentMb('VmHWM') }));
     open = undefined;
   };
   const onStage = (stage: TowerStage): void => {
     close();
-    open = { stage, since: performance.now() };
+    open = { stage, since: performance.now(), cpu: process.cpuUsage() };
     if (endsEarly && stage.kind === 'attention')
       setTimeout(() => enough.abort(), SECONDS_OF_ATTENTION * 1000);
   };
@@ -227,23 +233,42 @@ async function measure(folder: string, part: Part): Promise<Encoded> {
   const seconds = (performance.now() - start) / 1000;
   const { depth, fullBlocks } = PARTS[part];
   const memory = { startMb, peakMb: residentMb('VmHWM'), residentMb: resident };
-  const computed = part === 'large' ? { computedSecondsOf32Blocks: ofTrueDepth(stages) } : {};
+  const isWhole = part === 'large' || part === 'repeated';
+  const computed = isWhole ? ofTrueDepth(stages, 4 * tokens, resident.length) : undefined;
   const shape = { depth, fullBlocks, threads, tokens, patches: 4 * tokens };
-  return { ...shape, ...memory, seconds, ...computed, loads: loadavg(), stages };
+  return {
+    ...shape,
+    ...memory,
+    seconds,
+    computedCpuSecondsOfLargeAtDepth32: computed,
+    loads: loadavg(),
+    stages,
+  };
 }
 
-/** Seconds of the true depth: parts but attention by their weights, attention by its blocks. */
-function ofTrueDepth(stages: readonly StageTime[]): number {
+/**
+ * Processor seconds of the large picture at the true depth: spans go with patches and weights,
+ * attention with the square of patches and its blocks.
+ */
+function ofTrueDepth(stages: readonly StageTime[], patches: number, calls: number): number {
   const weights = (depth: number): number => {
     const { vision } = parseModelConfig(configJson(PARTS.large).json, 'the bench');
     const specs = visionSpecs({ ...vision, depth });
     return specs.reduce((sum, { dims }) => sum + numElements(dims), 0);
   };
   const spent = (kind: TowerStage['kind']): number =>
-    stages.reduce((sum, { stage, seconds }) => sum + (stage.kind === kind ? seconds : 0), 0);
-  const more = weights(TRUE_DEPTH) / weights(PARTS.large.depth);
-  const attention = (spent('attention') * TRUE_FULL_BLOCKS.length) / PARTS.large.fullBlocks.length;
-  return (spent('span') + spent('compile')) * more + attention;
+    stages.reduce((sum, { stage, cpuSeconds }) => sum + (stage.kind === kind ? cpuSeconds : 0), 0);
+  const more = largePatches() / patches;
+  const deeper = weights(TRUE_DEPTH) / weights(PARTS.large.depth);
+  const blocks = TRUE_FULL_BLOCKS.length / PARTS.large.fullBlocks.length;
+  return (spent('span') * more * deeper + spent('attention') * more ** 2 * blocks) / calls;
+}
+
+function largePatches(): number {
+  const factor = TOWER.patch_size * TOWER.spatial_merge_size;
+  const { width, height } = LARGE;
+  const size = smartResize(height, width, factor, QWEN_MIN_PIXELS, QWEN_MAX_PIXELS);
+  return (size.width * size.height) / TOWER.patch_size ** 2;
 }
 
 async function inFreshProcess(part: Part): Promise<Encoded> {

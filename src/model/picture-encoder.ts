@@ -42,8 +42,8 @@ function* runsOf(pictures: readonly Raster[], patchSize: number): Generator<read
 }
 
 /**
- * Encodes pictures; weights are copied in as constants. On the CPU memory is bounded: pictures
- * that are large, or of several sizes, go through the tower in chunks. Dispose it.
+ * Encodes pictures; weights are copied in as constants. On the CPU memory is bounded: all but
+ * small pictures of one size go through the tower in chunks. Dispose it.
  */
 export class PictureEncoder implements AsyncDisposable {
   private readonly bundle: ModelBundle;
@@ -73,9 +73,9 @@ export class PictureEncoder implements AsyncDisposable {
   }
 
   /** Whether these pictures go through a graph of the whole tower, made for their layout. */
-  private isWhole(layout: PictureLayout, numPatches: number): boolean {
+  private isWhole(layout: PictureLayout, { grids, numPatches }: Patches): boolean {
     if ((this.options.device ?? 'cpu') !== 'cpu') return true;
-    if (layout.kind !== 'uniform') return false;
+    if (layout.kind !== 'uniform' || grids.length === 1) return false;
     const { vision } = this.bundle.checkpoint.config;
     const parameters = visionSpecs(vision).reduce((sum, { dims }) => sum + numElements(dims), 0);
     const scores = vision.numHeads * numPatches * layout.pictureLength;
@@ -85,7 +85,7 @@ export class PictureEncoder implements AsyncDisposable {
   private async encodeRun(patches: Patches): Promise<Float32Array> {
     const { vision } = this.bundle.checkpoint.config;
     const layout = pictureLayout(vision, patches.grids);
-    if (!this.isWhole(layout, patches.numPatches)) return this.tower.encode(patches);
+    if (!this.isWhole(layout, patches)) return this.tower.encode(patches);
     const session = await this.session(layout);
     const feeds = visionFeeds(vision, patches.pixelValues_PF, patches.grids, layout.kind);
     const { picture_embeddings: rows } = await session.run(feeds);

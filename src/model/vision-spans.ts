@@ -68,7 +68,6 @@ export function spanGraph(
           graph.input(SPAN.pixels, 'float', [patches, patchLength]),
         )
       : vision.finishBlock(
-          config,
           parameters,
           from,
           graph.input(SPAN.state, 'float', [patches, hiddenSize]),
@@ -77,7 +76,7 @@ export function spanGraph(
   for (let block = (from ?? -1) + 1; block < (to ?? config.depth); block++) {
     const heads = vision.visionHeads(config, parameters, block, x_PC, positions_P2);
     const mixed_PC = vision.attendWithin(config, heads, window);
-    x_PC = vision.finishBlock(config, parameters, block, x_PC, mixed_PC);
+    x_PC = vision.finishBlock(parameters, block, x_PC, mixed_PC);
   }
   if (to === undefined) {
     graph.output(SPAN.tokens, vision.mergeUnits(config, parameters, x_PC, merged));

@@ -206,7 +206,6 @@ export function attendWithin(
 
 /** The part of a block after its attention: x [P, C] and what was attended to [P, C] to [P, C]. */
 export function finishBlock(
-  config: VisionConfig,
   parameters: Parameters,
   block: number,
   x_PC: Value,
@@ -229,7 +228,7 @@ export function visionBlock(
   const heads = visionHeads(config, parameters, block, x_PC, inputs.positions_P2);
   const segments = config.fullAttentionBlocks.includes(block) ? inputs.picture : inputs.window;
   const mixed_PC = attendWithin(config, heads, segments);
-  return finishBlock(config, parameters, block, x_PC, mixed_PC);
+  return finishBlock(parameters, block, x_PC, mixed_PC);
 }
 
 /** Patches to vision states: the patch convolution is a product because patches do not overlap. */
