@@ -52,7 +52,7 @@ const SECONDS_OF_ATTENTION = 30;
 const LARGE = { width: 4024, height: 3503 };
 const SMALL = { width: 1000, height: 870 };
 const TINY = { width: 280, height: 224 };
-const REPEATS = 3;
+const REPEATS = 5;
 const LIMIT_MB = 6000;
 /** Values of random weights before they repeat; a prime, so that no two rows are the same. */
 const POOL = 1_000_003;
