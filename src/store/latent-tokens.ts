@@ -256,7 +256,7 @@ async function writeJson(path: string, json: JsonObject): Promise<void> {
  * Copies a file, where the file system can without using space. Never a hard link: a program that
  * writes the copy in place would change the original.
  */
-async function copyPart(from: string, to: string): Promise<void> {
+export async function copyPart(from: string, to: string): Promise<void> {
   try {
     await copyFile(from, to, constants.COPYFILE_FICLONE);
   } catch (error) {

@@ -56,7 +56,8 @@ export function variantHead(name: VariantName, recipe: TrainRecipe, basis: PcaBa
   return { kind: head, hiddenSize, numComponents: basis.k, adapterSize: recipe.adapterSize };
 }
 
-function variantBasis(name: VariantName, basis: PcaBasis, seed: number): PcaBasis {
+/** The basis a variant writes in: the fitted one, or the control made from it. */
+export function variantBasis(name: VariantName, basis: PcaBasis, seed: number): PcaBasis {
   const kind = VARIANTS[name].basis;
   // A file may hold the control already.
   if (kind === basis.kind) return basis;
@@ -64,7 +65,30 @@ function variantBasis(name: VariantName, basis: PcaBasis, seed: number): PcaBasi
   return kind === 'no-mean' ? noMeanBasis(basis) : basis;
 }
 
-function trainingRows(name: VariantName, recipe: TrainRecipe, inputs: TrainInputs): TrainingRow[] {
+/** lambda of GAP Eq. 3 over the scale of the loss; cosines have none. */
+export function latentWeightOf(name: VariantName, recipe: TrainRecipe, basis: PcaBasis): number {
+  const scale = { none: 1, width: basis.dim, variance: basis.totalVariance }[
+    recipe.latentLossScale
+  ];
+  return recipe.latentWeight / (VARIANTS[name].loss === 'cosine' ? 1 : scale);
+}
+
+/** Positions of latents as a recipe asks for them. */
+export function latentPositionsOf(recipe: TrainRecipe): LatentPositions {
+  return recipe.latentPositions === 'grid'
+    ? { kind: 'grid', numLatents: recipe.numLatents }
+    : { kind: 'sequential' };
+}
+
+/**
+ * The rows of a variant's training set, with a span for those that get latent supervision.
+ * @throws DataError when there is none at all, or none with latents though the variant has them.
+ */
+export function trainingRows(
+  name: VariantName,
+  recipe: TrainRecipe,
+  inputs: Omit<TrainInputs, 'bundle'> & { readonly bundle: ModelBundle },
+): TrainingRow[] {
   const { assignment } = VARIANTS[name];
   if (assignment === 'capacity' && !inputs.latentIds) {
     throw new ConfigError({
@@ -142,10 +166,7 @@ export async function* trainVariant(
     weights.get(own).data.set(bundle.checkpoint.weights.get(own).data);
   initialiseHead(spec, weights, new Rng(recipe.seed).fork('latent head'), basis);
   const rows = trainingRows(name, recipe, inputs);
-  const positions: LatentPositions =
-    recipe.latentPositions === 'grid'
-      ? { kind: 'grid', numLatents: recipe.numLatents }
-      : { kind: 'sequential' };
+  const positions = latentPositionsOf(recipe);
   const latents = { head: spec, loss: variant.loss, padId: bundle.sequence.latentPad };
   const parameters = [...backbone, ...head];
   const shared = { pictures: { kind: 'rows' as const }, parameters, trained: parameters };
@@ -161,10 +182,7 @@ export async function* trainVariant(
     groups: [backbone, head],
     adamw: recipe.optimizer,
   });
-  const scale = { none: 1, width: basis.dim, variance: basis.totalVariance }[
-    recipe.latentLossScale
-  ];
-  const latentWeight = recipe.latentWeight / (variant.loss === 'cosine' ? 1 : scale);
+  const latentWeight = latentWeightOf(name, recipe, basis);
 
   yield* runTraining(
     trainer,

@@ -1,0 +1,128 @@
+// Owns the states that a frozen model gives at latent positions, computed once and kept in files beside
+// the run; head-only.ts calls it.
+// Axes: L latents of a row, T tokens, D hidden.
+import { access, mkdir, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readSafetensors, writeSafetensors } from '../engine/safetensors.ts';
+import { tensor } from '../engine/tensor.ts';
+import type { Tensor } from '../engine/tensor.ts';
+import { positionConfig } from '../model/bundle.ts';
+import type { ModelBundle } from '../model/bundle.ts';
+import type { BackboneRow, FrozenBackbone } from '../model/frozen-backbone.ts';
+import { mropePositions } from '../processor/positions.ts';
+import type { LatentPositions } from '../processor/positions.ts';
+import { batchRows } from '../processor/sequence.ts';
+import type { TrainingRow } from './gap-batch.ts';
+
+/** Rows for which the decoder is read once, and of one file; ours: reading is then a tenth of it. */
+const ROWS_AT_ONCE = 16;
+const FILES = /^states-\d+\.safetensors$/;
+
+/** What the states of rows depend on and where they are kept. */
+export interface StatesSource {
+  readonly bundle: ModelBundle;
+  readonly backbone: FrozenBackbone;
+  readonly positions: LatentPositions;
+  /** What stands at the latent positions of a row, [L, D]. */
+  readonly inputs: (row: TrainingRow) => Float32Array;
+  /** Absent: nothing is kept. */
+  readonly folder?: string;
+  /** Says what the states were made from; files of something else are written anew. */
+  readonly fingerprint: string;
+  readonly progress?: (done: number, total: number) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** Where latents of a row stand: the positions of their inputs; states are those one before. */
+function readRow(
+  { bundle, positions, inputs }: StatesSource,
+  source: TrainingRow,
+): { readonly row: BackboneRow; readonly states_L: Int32Array } {
+  const { row, item } = source;
+  const batch = batchRows([row], { padId: bundle.padId, side: 'right' });
+  const config = positionConfig(bundle, positions);
+  return {
+    row: {
+      inputIds_T: batch.inputIds_BT,
+      positions_3T: mropePositions(batch, [item.grid], config).positions_3BT,
+      given: [
+        { places: batch.pictureTokens, rows_ND: item.pictureRows_MD },
+        { places: batch.latentInputs_L, rows_ND: inputs(source) },
+      ],
+    },
+    states_L: batch.latentStates_L,
+  };
+}
+
+async function computeStates(
+  source: StatesSource,
+  rows: readonly TrainingRow[],
+): Promise<Float32Array[]> {
+  const read = rows.map((row) => readRow(source, row));
+  const width = source.bundle.checkpoint.config.text.hiddenSize;
+  const states = await source.backbone.states(read.map(({ row }) => row));
+  return read.map(({ states_L }, i) => {
+    const all_TD = states[i]?.data ?? new Float32Array(0);
+    const picked = new Float32Array(states_L.length * width);
+    states_L.forEach((at, l) => {
+      picked.set(all_TD.subarray(at * width, (at + 1) * width), l * width);
+    });
+    return picked;
+  });
+}
+
+/** States that a stopped run left, if they are of the same source and rows. */
+async function keptStates(
+  path: string,
+  fingerprint: string,
+  numRows: number,
+): Promise<Float32Array[] | undefined> {
+  const isThere = await access(path).then(
+    () => true,
+    () => false,
+  );
+  if (!isThere) return undefined;
+  const { tensors, metadata } = await readSafetensors(path);
+  if (metadata.get('fingerprint') !== fingerprint) return undefined;
+  return Array.from({ length: numRows }, (_, i) => tensors.get(`row.${i}`)?.data as Float32Array);
+}
+
+/**
+ * The states [L, D] of each row that predict its latents: one position before each, after the last
+ * layer and before the final norm. A run that was stopped goes on after the last file it wrote.
+ */
+export async function latentStates(
+  source: StatesSource,
+  rows: readonly TrainingRow[],
+): Promise<Float32Array[]> {
+  const { folder, signal } = source;
+  const width = source.bundle.checkpoint.config.text.hiddenSize;
+  const found: Float32Array[] = [];
+  if (folder !== undefined) await mkdir(folder, { recursive: true });
+  for (let start = 0; start < rows.length; start += ROWS_AT_ONCE) {
+    signal?.throwIfAborted();
+    const chunk = rows.slice(start, start + ROWS_AT_ONCE);
+    const ids = chunk.map(({ item }) => item.example.id);
+    const fingerprint = JSON.stringify([source.fingerprint, ids]);
+    const file = `states-${String(start / ROWS_AT_ONCE).padStart(5, '0')}.safetensors`;
+    const path = folder === undefined ? undefined : join(folder, file);
+    const kept = path === undefined ? undefined : await keptStates(path, fingerprint, chunk.length);
+    const states = kept ?? (await computeStates(source, chunk));
+    if (path !== undefined && !kept) {
+      const named = states.map((data, i): [string, Tensor] => {
+        return [`row.${i}`, tensor('f32', [data.length / width, width], data)];
+      });
+      await writeSafetensors(path, new Map(named), new Map([['fingerprint', fingerprint]]));
+    }
+    found.push(...states);
+    source.progress?.(found.length, rows.length);
+  }
+  return found;
+}
+
+/** Removes the files of states from the folder of a finished run. */
+export async function forgetStates(folder: string): Promise<void> {
+  for (const file of await readdir(folder)) {
+    if (FILES.test(file)) await rm(join(folder, file), { force: true });
+  }
+}
