@@ -62,7 +62,7 @@ const WITH_HEAD = VARIANT_NAMES.filter((name) => {
 
 /** Gives the bundle's weights on the disk, opened. */
 async function withBackbone<T>(
-  use: (backbone: FrozenBackbone, reads: readonly string[], folder: string) => Promise<T>,
+  use: (backbone: FrozenBackbone, reads: string[], folder: string) => Promise<T>,
 ): Promise<T> {
   return inTemporaryFolder(async (folder) => {
     const { configJson, weights } = BUNDLE.checkpoint;
