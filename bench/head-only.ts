@@ -17,6 +17,7 @@ import { FrozenBackbone } from '../src/model/frozen-backbone.ts';
 import { rasterGrid } from '../src/processor/patches.ts';
 import { Rng } from '../src/rng.ts';
 import { openModelBundle } from '../src/store/model-folder.ts';
+import { trainingRows } from '../src/train/gap.ts';
 import { trainHead } from '../src/train/head-only.ts';
 
 const LATENTS = 36;
@@ -41,14 +42,28 @@ function peakMB(): number {
   return Math.round(Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? NaN) / 1024);
 }
 
-const seconds = (): number => performance.now() / 1000;
-let since = seconds();
-/** Seconds since the last call, and the peak so far. */
-function lap(): { readonly seconds: number; readonly peakMB: number } {
-  const now = seconds();
-  const spent = now - since;
-  since = now;
-  return { seconds: Number(spent.toFixed(4)), peakMB: peakMB() };
+/** Wall-clock and processor seconds since a moment, and the peak so far. */
+interface Lap {
+  readonly seconds: number;
+  readonly cpuSeconds: number;
+  readonly peakMB: number;
+}
+
+function now(): { readonly wall: number; readonly cpu: number } {
+  const { user, system } = process.cpuUsage();
+  return { wall: performance.now() / 1000, cpu: (user + system) / 1e6 };
+}
+
+let since = now();
+/** What was spent since the last call; processor time says more on a machine that is shared. */
+function lap(): Lap {
+  const before = since;
+  since = now();
+  return {
+    seconds: Number((since.wall - before.wall).toFixed(3)),
+    cpuSeconds: Number((since.cpu - before.cpu).toFixed(3)),
+    peakMB: peakMB(),
+  };
 }
 
 const bundle = await openModelBundle(flags.model);
@@ -108,10 +123,9 @@ const recipe: TrainRecipe = {
   headLearningRate: 1e-3,
 };
 lap();
-let states = { seconds: NaN, peakMB: NaN };
-const steps: number[] = [];
+let states: Lap | undefined;
+const steps: Lap[] = [];
 const losses: number[] = [];
-const peaks: number[] = [];
 const run = trainHead(
   'gap-random-basis',
   recipe,
@@ -122,12 +136,12 @@ const run = trainHead(
   { threads, progress: () => (states = lap()) },
 );
 for await (const { latentLoss = NaN } of run) {
-  const step = lap();
-  steps.push(step.seconds);
-  peaks.push(step.peakMB);
+  steps.push(lap());
   losses.push(latentLoss);
 }
-const sorted = steps.slice(1).sort((a, b) => a - b);
+const later = steps.slice(1);
+const median = (values: readonly number[]): number | undefined =>
+  values.toSorted((x, y) => x - y)[Math.floor(values.length / 2)];
 const result = {
   bench: 'head-only',
   model: {
@@ -135,13 +149,17 @@ const result = {
     ...{ visionDepth: vision.depth, weights: 'random bf16 on the disk' },
   },
   ...{ rows: numRows, latents: LATENTS, components: basis.k, adapterSize: recipe.adapterSize },
-  promptTokens: examples[0]?.promptIds.length,
+  rowTokens: trainingRows('lh-pca', recipe, { bundle, examples, basis })[0]?.row.inputIds.length,
   open: start,
   pictures,
   states,
-  firstHeadStepSeconds: steps[0],
-  laterStepSeconds: { median: sorted[Math.floor(sorted.length / 2)], all: steps.slice(1) },
-  peakMB: peaks.at(-1),
+  firstHeadStep: steps[0],
+  laterSteps: {
+    medianSeconds: median(later.map((step) => step.seconds)),
+    medianCpuSeconds: median(later.map((step) => step.cpuSeconds)),
+    seconds: later.map((step) => step.seconds),
+  },
+  peakMB: peakMB(),
   latentLoss: { first: losses[0], last: losses.at(-1) },
   machine: {
     ...{ cpu: cpus()[0]?.model, threads, processors: availableParallelism() },

@@ -92,6 +92,7 @@ const { values: flags } = parseArgs({
     size: { type: 'string', default: '3b' },
     out: { type: 'string' },
     layers: { type: 'string' },
+    'vision-depth': { type: 'string' },
     vocab: { type: 'string' },
     'picture-side': { type: 'string', default: '168' },
     seed: { type: 'string', default: '1' },
@@ -150,7 +151,13 @@ const tokenizer = buildTinyTokenizer(VOCABULARY);
 const added = tokenizer.tokenizerJson['added_tokens'] as readonly { id: number; content: string }[];
 const idOf = (token: string): number => added.find(({ content }) => content === token)?.id ?? 0;
 const decoder = DECODERS[size as keyof typeof DECODERS];
-const vision = size === 'tiny' ? { ...VISION, ...TINY_VISION } : VISION;
+const depth = Number(flags['vision-depth'] ?? VISION.depth);
+const tower = {
+  ...VISION,
+  depth,
+  fullatt_block_indexes: VISION.fullatt_block_indexes.filter((block) => block < depth),
+};
+const vision = size === 'tiny' ? { ...VISION, ...TINY_VISION } : tower;
 const configJson: JsonObject = {
   architectures: ['Qwen2_5_VLForConditionalGeneration'],
   model_type: 'qwen2_5_vl',
