@@ -130,7 +130,9 @@ const run = trainHead(
   'gap-random-basis',
   recipe,
   {
-    ...{ bundle, backbone, examples, basis, source: 'bench' },
+    ...{ bundle, backbone, basis, source: 'bench' },
+    examples: examples.map(({ example }) => example),
+    prepare: () => Promise.resolve(examples),
     latentIds: new Set(examples.map(({ example }) => example.id)),
   },
   { threads, progress: () => (states = lap()) },

@@ -94,7 +94,7 @@ export const command = defineCommand({
     ]);
     const session = await sessionOptions(values);
     const model = await modelFolder(values.model, values.offline, context);
-    const encoding = context.progress('pictures');
+    const encoding = context.progress(headOnly ? 'states' : 'pictures');
     const options: TrainFolderOptions = {
       ...{ variant, recipe, model, data, out },
       ...(basis === undefined ? {} : { basis }),
@@ -106,18 +106,11 @@ export const command = defineCommand({
       },
       signal: context.signal,
     };
-    const states = context.progress('states');
-    const headOptions = {
-      ...options,
-      weights: link ? ('link' as const) : ('copy' as const),
-      statesProgress: (done: number, total: number) => {
-        states.update(done, total);
-        if (done === total) states.finish();
-      },
-    };
     let run: Omit<TrainedRun, 'model'> | undefined;
     const training = async function* (): AsyncGenerator<StepRecord, void> {
-      run = yield* headOnly ? trainHeadFolder(headOptions) : trainFolder(options);
+      run = yield* headOnly
+        ? trainHeadFolder({ ...options, weights: link ? 'link' : 'copy' })
+        : trainFolder(options);
     };
     const what = headOnly ? `the head of ${variant}` : variant;
     const records = await watchTraining(training(), context, `training ${what}`);

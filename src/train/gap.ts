@@ -81,6 +81,33 @@ export function latentPositionsOf(recipe: TrainRecipe): LatentPositions {
 }
 
 /**
+ * Tells the examples that get latent supervision, an auxiliary picture given.
+ * @throws ConfigError when that needs scores and there are none.
+ */
+export function latentAssignment(
+  name: VariantName,
+  latentIds: ReadonlySet<string> | undefined,
+): (id: string) => boolean {
+  const { assignment } = VARIANTS[name];
+  if (assignment === 'capacity' && !latentIds) {
+    throw new ConfigError({
+      what: `variant ${name} needs capacity scores`,
+      fix: 'run `gapvl capacity score` first',
+    });
+  }
+  return (id) => assignment === 'all' || (assignment === 'capacity' && latentIds?.has(id) === true);
+}
+
+/** The error of a training set without any latents for a variant that is about them. */
+export function noLatents(name: VariantName, numExamples: number): DataError {
+  return new DataError({
+    what: `no example gets latent supervision for variant ${name}`,
+    got: `${numExamples} examples, all text-only`,
+    fix: 'raise tau, or use data with auxiliary pictures',
+  });
+}
+
+/**
  * The rows of a variant's training set, with a span for those that get latent supervision.
  * @throws DataError when there is none at all, or none with latents though the variant has them.
  */
@@ -90,19 +117,11 @@ export function trainingRows(
   inputs: Omit<TrainInputs, 'bundle'> & { readonly bundle: ModelBundle },
 ): TrainingRow[] {
   const { assignment } = VARIANTS[name];
-  if (assignment === 'capacity' && !inputs.latentIds) {
-    throw new ConfigError({
-      what: `variant ${name} needs capacity scores`,
-      fix: 'run `gapvl capacity score` first',
-    });
-  }
+  const isAssigned = latentAssignment(name, inputs.latentIds);
   const size = recipe.numLatents * inputs.bundle.checkpoint.config.text.hiddenSize;
   const rows = inputs.examples.map((item) => {
     const targets = item.auxiliaryRows_KD;
-    const latent =
-      targets !== undefined &&
-      (assignment === 'all' ||
-        (assignment === 'capacity' && inputs.latentIds?.has(item.example.id) === true));
+    const latent = targets !== undefined && isAssigned(item.example.id);
     if (latent && targets.length !== size) {
       throw new DataError({
         what: `example ${item.example.id} was prepared for another number of latents`,
@@ -124,11 +143,7 @@ export function trainingRows(
     });
   }
   if (assignment !== 'none' && rows.every(({ row }) => row.spans.length === 0)) {
-    throw new DataError({
-      what: `no example gets latent supervision for variant ${name}`,
-      got: `${rows.length} examples, all text-only`,
-      fix: 'raise tau, or use data with auxiliary pictures',
-    });
+    throw noLatents(name, rows.length);
   }
   return rows;
 }

@@ -1,5 +1,6 @@
 // Owns training a head alone from files to a model folder whose weights are those of the base;
 // `gapvl train --head-only` calls it.
+import type { Example } from '../data/example.ts';
 import { openModelFolder } from '../engine/safetensors.ts';
 import type { GapModel } from '../latent/model.ts';
 import { FrozenBackbone } from '../model/frozen-backbone.ts';
@@ -16,12 +17,10 @@ import { RecordFile } from './record-file.ts';
 import { checkRequest, prepare, readInputs } from './train-folder.ts';
 import type { TrainFolderOptions, TrainedRun } from './train-folder.ts';
 
-/** What to train a head from and where to. */
+/** What to train a head from and where to; progress is in examples whose states are known. */
 export interface HeadFolderOptions extends TrainFolderOptions {
   /** How the weights of the base get into the new folder. */
   readonly weights: CopyMode;
-  /** Told the rows whose states are known. */
-  readonly statesProgress?: (done: number, total: number) => void;
 }
 
 /**
@@ -51,17 +50,18 @@ export async function* trainHeadFolder(
   {
     await using reader = await openModelFolder(model);
     const backbone = new FrozenBackbone(bundle, reader, options);
+    const { progress, ...rest } = options;
     const inputs = {
-      ...{ bundle, backbone, basis, source: JSON.stringify({ source, split, versions }) },
-      examples: await prepare(bundle, backbone, examples, options),
+      ...{ bundle, backbone, basis, examples },
+      source: JSON.stringify({ source, split, versions }),
+      prepare: (chunk: readonly Example[]) => prepare(bundle, backbone, chunk, rest),
       ...(latentIds ? { latentIds } : {}),
     };
-    const { statesProgress, progress: _pictures, ...rest } = options;
     const run = async function* (): AsyncGenerator<StepRecord, void> {
       trained = yield* trainHead(variant, recipe, inputs, {
         ...rest,
         folder: out,
-        ...(statesProgress ? { progress: statesProgress } : {}),
+        ...(progress ? { progress } : {}),
       });
     };
     await using file = await RecordFile.create(out);

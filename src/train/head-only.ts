@@ -2,6 +2,7 @@
 // Axes: L latents, D hidden.
 import type { TrainRecipe } from '../config.ts';
 import type { PreparedExample } from '../context/prepared.ts';
+import type { Example } from '../data/example.ts';
 import { ConfigError } from '../errors.ts';
 import { headSpecs, initialiseHead } from '../latent/head.ts';
 import { makeHead } from '../latent/model.ts';
@@ -16,11 +17,12 @@ import { Weights } from '../model/weights.ts';
 import { Rng } from '../rng.ts';
 import { epochSampler, joinRows } from './gap-batch.ts';
 import type { TrainingRow } from './gap-batch.ts';
-import { latentPositionsOf, latentWeightOf, trainingRows } from './gap.ts';
-import { variantBasis, variantHead } from './gap.ts';
+import { latentAssignment, latentPositionsOf, latentWeightOf, noLatents } from './gap.ts';
+import { trainingRows, variantBasis, variantHead } from './gap.ts';
 import type { TrainOptions } from './gap.ts';
 import { FINAL_NORM, encodeHeadObjective, headFeeds } from './head-objective.ts';
 import { latentStates } from './head-states.ts';
+import type { LatentRow } from './head-states.ts';
 import { runTraining } from './loop.ts';
 import type { StepRecord } from './loop.ts';
 import { Trainer } from './trainer.ts';
@@ -33,7 +35,9 @@ export interface HeadInputs {
   readonly bundle: ModelBundle;
   /** The same model, as it is read. */
   readonly backbone: FrozenBackbone;
-  readonly examples: readonly PreparedExample[];
+  readonly examples: readonly Example[];
+  /** Encodes the pictures of a few examples. */
+  readonly prepare: (examples: readonly Example[]) => Promise<readonly PreparedExample[]>;
   /** Ids with latent supervision under capacity assignment; needed by variants that use it. */
   readonly latentIds?: ReadonlySet<string>;
   readonly basis: PcaBasis;
@@ -43,7 +47,7 @@ export interface HeadInputs {
 
 /** Options of a run besides its recipe. */
 export interface HeadOptions extends TrainOptions {
-  /** Told the rows whose states are known. */
+  /** Told the examples whose states are known. */
   readonly progress?: (done: number, total: number) => void;
 }
 
@@ -79,7 +83,7 @@ function checkHeadOnly(name: VariantName, recipe: TrainRecipe): void {
 /**
  * Trains the head of a variant and nothing else; yields every step, returns the model with its new
  * head. The model is read layer by layer, once for every few rows; its states at latent positions
- * never change, so a step costs the head alone. Rows without latents teach a head nothing and are
+ * never change and are kept, so a step costs the head alone. Rows without latents teach a head nothing and are
  * left out.
  * @throws ConfigError for a variant without a head, or scheduled teacher inputs.
  */
@@ -98,14 +102,20 @@ export async function* trainHead(
   const weights = new Weights(specs);
   initialiseHead(spec, weights, new Rng(recipe.seed).fork('latent head'), basis);
   const head = makeHead(spec, weights, spec.kind === 'pca' ? basis : undefined);
-  const rows = trainingRows(name, recipe, inputs).filter(({ row }) => row.spans.length > 0);
+  const isAssigned = latentAssignment(name, inputs.latentIds);
+  const examples = inputs.examples.filter(
+    ({ id, auxiliary }) => auxiliary !== undefined && isAssigned(id),
+  );
+  if (examples.length === 0) throw noLatents(name, inputs.examples.length);
   const positions = latentPositionsOf(recipe);
   const targets = ({ item }: TrainingRow): Float32Array =>
     item.auxiliaryRows_KD ?? new Float32Array(0);
   const { seed, teacherInputs, numLatents } = recipe;
-  const states = await latentStates(
+  const rows = await latentStates(
     {
       ...{ bundle, backbone, positions },
+      rows: async (chunk) =>
+        trainingRows(name, recipe, { ...inputs, examples: await inputs.prepare(chunk) }),
       inputs: (row) =>
         teacherInputs === 'plain' ? targets(row) : projectOntoPlane(basis, targets(row)),
       // A basis made at random depends on the seed; inputs that are plain on neither.
@@ -117,7 +127,7 @@ export async function* trainHead(
       ...(options.progress ? { progress: options.progress } : {}),
       ...(options.signal ? { signal: options.signal } : {}),
     },
-    rows,
+    examples,
   );
   await using trainer = await Trainer.create(weights, {
     ...options,
@@ -136,9 +146,9 @@ export async function* trainHead(
       warmupSteps: Math.ceil(recipe.steps * recipe.optimizer.warmupRatio),
       peaks: [recipe.headLearningRate],
       batch: (step) => {
-        const chosen = sampler(step);
-        const states_LD = joinRows(chosen.map((i) => states[i] as Float32Array));
-        const targets_LD = joinRows(chosen.map((i) => targets(rows[i] as TrainingRow)));
+        const chosen = sampler(step).map((i) => rows[i] as LatentRow);
+        const states_LD = joinRows(chosen.map((row) => row.states_LD));
+        const targets_LD = joinRows(chosen.map((row) => row.targets_LD));
         const feeds = headFeeds(states_LD, targets_LD, text.hiddenSize, latentWeight);
         return Promise.resolve({ objective: 'latent', feeds });
       },

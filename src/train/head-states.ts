@@ -3,6 +3,7 @@
 // Axes: L latents of a row, T tokens, D hidden.
 import { access, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Example } from '../data/example.ts';
 import { readSafetensors, writeSafetensors } from '../engine/safetensors.ts';
 import { tensor } from '../engine/tensor.ts';
 import type { Tensor } from '../engine/tensor.ts';
@@ -14,15 +15,23 @@ import type { LatentPositions } from '../processor/positions.ts';
 import { batchRows } from '../processor/sequence.ts';
 import type { TrainingRow } from './gap-batch.ts';
 
-/** Rows for which the decoder is read once, and of one file; ours: reading is then a tenth of it. */
-const ROWS_AT_ONCE = 16;
+/** Examples for which the model is read once, and of one file; ours: reading is then a tenth of it. */
+const EXAMPLES_AT_ONCE = 16;
 const FILES = /^states-\d+\.safetensors$/;
+
+/** What a head learns from a row: states, and the latents it is to make of them, both [L, D]. */
+export interface LatentRow {
+  readonly states_LD: Float32Array;
+  readonly targets_LD: Float32Array;
+}
 
 /** What the states of rows depend on and where they are kept. */
 export interface StatesSource {
   readonly bundle: ModelBundle;
   readonly backbone: FrozenBackbone;
   readonly positions: LatentPositions;
+  /** Examples, their pictures encoded, as rows with latents. */
+  readonly rows: (examples: readonly Example[]) => Promise<readonly TrainingRow[]>;
   /** What stands at the latent positions of a row, [L, D]. */
   readonly inputs: (row: TrainingRow) => Float32Array;
   /** Absent: nothing is kept. */
@@ -57,7 +66,7 @@ function readRow(
 async function computeStates(
   source: StatesSource,
   rows: readonly TrainingRow[],
-): Promise<Float32Array[]> {
+): Promise<LatentRow[]> {
   const read = rows.map((row) => readRow(source, row));
   const width = source.bundle.checkpoint.config.text.hiddenSize;
   const states = await source.backbone.states(read.map(({ row }) => row));
@@ -67,16 +76,13 @@ async function computeStates(
     states_L.forEach((at, l) => {
       picked.set(all_TD.subarray(at * width, (at + 1) * width), l * width);
     });
-    return picked;
+    const targets_LD = rows[i]?.item.auxiliaryRows_KD ?? new Float32Array(0);
+    return { states_LD: picked, targets_LD };
   });
 }
 
-/** States that a stopped run left, if they are of the same source and rows. */
-async function keptStates(
-  path: string,
-  fingerprint: string,
-  numRows: number,
-): Promise<Float32Array[] | undefined> {
+/** What a stopped run left, if it is of the same source and examples. */
+async function keptRows(path: string, fingerprint: string): Promise<LatentRow[] | undefined> {
   const isThere = await access(path).then(
     () => true,
     () => false,
@@ -84,38 +90,44 @@ async function keptStates(
   if (!isThere) return undefined;
   const { tensors, metadata } = await readSafetensors(path);
   if (metadata.get('fingerprint') !== fingerprint) return undefined;
-  return Array.from({ length: numRows }, (_, i) => tensors.get(`row.${i}`)?.data as Float32Array);
+  return Array.from({ length: tensors.size / 2 }, (_, i) => ({
+    states_LD: tensors.get(`states.${i}`)?.data as Float32Array,
+    targets_LD: tensors.get(`targets.${i}`)?.data as Float32Array,
+  }));
 }
 
 /**
- * The states [L, D] of each row that predict its latents: one position before each, after the last
- * layer and before the final norm. A run that was stopped goes on after the last file it wrote.
+ * For each example the states that predict its latents (one position before each, after the last
+ * layer and before the final norm) and the latents. Pictures and states of a few examples are made
+ * at a time and written down, so that a run that was stopped goes on after the last file.
  */
 export async function latentStates(
   source: StatesSource,
-  rows: readonly TrainingRow[],
-): Promise<Float32Array[]> {
+  examples: readonly Example[],
+): Promise<LatentRow[]> {
   const { folder, signal } = source;
   const width = source.bundle.checkpoint.config.text.hiddenSize;
-  const found: Float32Array[] = [];
+  const found: LatentRow[] = [];
   if (folder !== undefined) await mkdir(folder, { recursive: true });
-  for (let start = 0; start < rows.length; start += ROWS_AT_ONCE) {
+  for (let start = 0; start < examples.length; start += EXAMPLES_AT_ONCE) {
     signal?.throwIfAborted();
-    const chunk = rows.slice(start, start + ROWS_AT_ONCE);
-    const ids = chunk.map(({ item }) => item.example.id);
-    const fingerprint = JSON.stringify([source.fingerprint, ids]);
-    const file = `states-${String(start / ROWS_AT_ONCE).padStart(5, '0')}.safetensors`;
+    const chunk = examples.slice(start, start + EXAMPLES_AT_ONCE);
+    const fingerprint = JSON.stringify([source.fingerprint, chunk.map(({ id }) => id)]);
+    const file = `states-${String(start / EXAMPLES_AT_ONCE).padStart(5, '0')}.safetensors`;
     const path = folder === undefined ? undefined : join(folder, file);
-    const kept = path === undefined ? undefined : await keptStates(path, fingerprint, chunk.length);
-    const states = kept ?? (await computeStates(source, chunk));
+    const kept = path === undefined ? undefined : await keptRows(path, fingerprint);
+    const rows = kept ?? (await computeStates(source, await source.rows(chunk)));
     if (path !== undefined && !kept) {
-      const named = states.map((data, i): [string, Tensor] => {
-        return [`row.${i}`, tensor('f32', [data.length / width, width], data)];
-      });
+      const rowTensor = (data: Float32Array): Tensor =>
+        tensor('f32', [data.length / width, width], data);
+      const named = rows.flatMap(({ states_LD, targets_LD }, i): [string, Tensor][] => [
+        [`states.${i}`, rowTensor(states_LD)],
+        [`targets.${i}`, rowTensor(targets_LD)],
+      ]);
       await writeSafetensors(path, new Map(named), new Map([['fingerprint', fingerprint]]));
     }
-    found.push(...states);
-    source.progress?.(found.length, rows.length);
+    found.push(...rows);
+    source.progress?.(found.length, examples.length);
   }
   return found;
 }

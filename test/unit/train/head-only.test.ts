@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { TRAIN_DEFAULTS } from '../../../src/config.ts';
 import type { TrainRecipe } from '../../../src/config.ts';
+import type { PreparedExample } from '../../../src/context/prepared.ts';
+import type { Example } from '../../../src/data/example.ts';
 import { openModelFolder } from '../../../src/engine/safetensors.ts';
 import type { TensorReader } from '../../../src/engine/safetensors.ts';
 import { Session, countLiveSessions } from '../../../src/engine/session.ts';
@@ -30,7 +32,7 @@ import { FINAL_NORM, encodeHeadObjective, headFeeds } from '../../../src/train/h
 import { trainHead } from '../../../src/train/head-only.ts';
 import type { HeadInputs, HeadOptions } from '../../../src/train/head-only.ts';
 import { latentStates } from '../../../src/train/head-states.ts';
-import type { StatesSource } from '../../../src/train/head-states.ts';
+import type { LatentRow, StatesSource } from '../../../src/train/head-states.ts';
 import { STATE_FILE } from '../../../src/train/loop.ts';
 import type { StepRecord } from '../../../src/train/loop.ts';
 import { encodeObjective } from '../../../src/train/objective.ts';
@@ -59,6 +61,11 @@ const WITH_HEAD = VARIANT_NAMES.filter((name) => {
   const { trained, head, weightsOf } = VARIANTS[name];
   return trained && head !== 'output' && weightsOf === undefined;
 });
+
+/** Stands for encoding pictures, which the mini examples come with. */
+function prepare(examples: readonly Example[]): Promise<PreparedExample[]> {
+  return Promise.resolve(EXAMPLES.filter(({ example }) => examples.includes(example)));
+}
 
 /** Gives the bundle's weights on the disk, opened. */
 async function withBackbone<T>(
@@ -104,7 +111,9 @@ async function train(
   const { stopAt, source = 'mini', ...rest } = options;
   const stop = new AbortController();
   const inputs: HeadInputs = {
-    ...{ bundle: BUNDLE, backbone, examples: EXAMPLES, latentIds: LATENT_IDS },
+    ...{ bundle: BUNDLE, backbone, latentIds: LATENT_IDS },
+    examples: EXAMPLES.map(({ example }) => example),
+    prepare,
     ...{ basis: BASIS, source },
   };
   const own = stopAt === undefined ? rest : { ...rest, signal: stop.signal };
@@ -191,13 +200,15 @@ describe('head-only training', () => {
       const states = await latentStates(
         {
           ...{ bundle: BUNDLE, backbone, positions, fingerprint: '' },
+          rows: () => Promise.resolve(rows),
           inputs: (row) => {
             const at = rows.indexOf(row) * size;
             return inputs_LD.subarray(at, at + size);
           },
         },
-        rows,
+        rows.map(({ item }) => item.example),
       );
+      expect(joinRows(states.map((row) => row.targets_LD))).toEqual(targets_LD);
       await using alone = await Session.create(
         encodeHeadObjective(config.text, spec, VARIANTS[name].loss),
         SESSION,
@@ -206,7 +217,7 @@ describe('head-only training', () => {
       const found = await runGraph(
         alone,
         [...own.byName, ...head.fixed, norm],
-        headFeeds(joinRows(states), targets_LD, WIDTH, 0.7),
+        headFeeds(joinRows(states.map((row) => row.states_LD)), targets_LD, WIDTH, 0.7),
       );
 
       const names = ['latent_loss', ...own.specs.map((s) => `gradient.${s.name}`)];
@@ -299,17 +310,20 @@ describe('head-only training', () => {
 
   it('gives a row the same states whatever rows it is computed with', async () => {
     await withBackbone(async (backbone) => {
-      const rows = trainingRows('lh', RECIPE, {
-        ...{ bundle: BUNDLE, examples: EXAMPLES, basis: BASIS },
-      }).slice(0, 3);
       const source: StatesSource = {
         ...{ bundle: BUNDLE, backbone, positions: { kind: 'sequential' }, fingerprint: '' },
+        rows: async (chunk) =>
+          trainingRows('lh', RECIPE, {
+            ...{ bundle: BUNDLE, examples: await prepare(chunk), basis: BASIS },
+          }),
         inputs: ({ item }) => item.auxiliaryRows_KD ?? new Float32Array(0),
       };
-      const together = await latentStates(source, rows);
-      const alone = await Promise.all(rows.map((row) => latentStates(source, [row])));
+      const examples = EXAMPLES.slice(0, 3).map(({ example }) => example);
+      const together = await latentStates(source, examples);
+      const alone: LatentRow[][] = [];
+      for (const example of examples) alone.push(await latentStates(source, [example]));
       expect(alone.flat()).toEqual(together);
-      expect(together.every((states) => states.length === MINI_LATENTS * WIDTH)).toBe(true);
+      expect(together.every((row) => row.states_LD.length === MINI_LATENTS * WIDTH)).toBe(true);
     });
   });
 
