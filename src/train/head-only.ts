@@ -22,7 +22,7 @@ import { trainingRows, variantBasis, variantHead } from './gap.ts';
 import type { TrainOptions } from './gap.ts';
 import { FINAL_NORM, encodeHeadObjective, headFeeds } from './head-objective.ts';
 import { latentStates } from './head-states.ts';
-import type { LatentRow } from './head-states.ts';
+import type { LatentRowReader } from './head-states.ts';
 import { runTraining } from './loop.ts';
 import type { StepRecord } from './loop.ts';
 import { Trainer } from './trainer.ts';
@@ -145,12 +145,12 @@ export async function* trainHead(
       totalSteps: recipe.steps,
       warmupSteps: Math.ceil(recipe.steps * recipe.optimizer.warmupRatio),
       peaks: [recipe.headLearningRate],
-      batch: (step) => {
-        const chosen = sampler(step).map((i) => rows[i] as LatentRow);
+      batch: async (step) => {
+        const chosen = await Promise.all(sampler(step).map((i) => (rows[i] as LatentRowReader)()));
         const states_LD = joinRows(chosen.map((row) => row.states_LD));
         const targets_LD = joinRows(chosen.map((row) => row.targets_LD));
         const feeds = headFeeds(states_LD, targets_LD, text.hiddenSize, latentWeight);
-        return Promise.resolve({ objective: 'latent', feeds });
+        return { objective: 'latent', feeds };
       },
       ...(options.folder === undefined ? {} : { folder: options.folder }),
       fingerprint: JSON.stringify({

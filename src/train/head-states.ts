@@ -4,8 +4,8 @@
 import { access, mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Example } from '../data/example.ts';
-import { readSafetensors, writeSafetensors } from '../engine/safetensors.ts';
-import { tensor } from '../engine/tensor.ts';
+import { openSafetensors, writeSafetensors } from '../engine/safetensors.ts';
+import { tensor, toFloat32 } from '../engine/tensor.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { positionConfig } from '../model/bundle.ts';
 import type { ModelBundle } from '../model/bundle.ts';
@@ -81,33 +81,56 @@ async function computeStates(
   });
 }
 
-/** What a stopped run left, if it is of the same source and examples. */
-async function keptRows(path: string, fingerprint: string): Promise<LatentRow[] | undefined> {
+/** Number of rows that a stopped run left in a file, if it is of the same source and examples. */
+async function countKept(path: string, fingerprint: string): Promise<number | undefined> {
   const isThere = await access(path).then(
     () => true,
     () => false,
   );
   if (!isThere) return undefined;
-  const { tensors, metadata } = await readSafetensors(path);
-  if (metadata.get('fingerprint') !== fingerprint) return undefined;
-  return Array.from({ length: tensors.size / 2 }, (_, i) => ({
-    states_LD: tensors.get(`states.${i}`)?.data as Float32Array,
-    targets_LD: tensors.get(`targets.${i}`)?.data as Float32Array,
-  }));
+  await using reader = await openSafetensors(path);
+  return reader.metadata.get('fingerprint') === fingerprint ? reader.infos.size / 2 : undefined;
 }
+
+async function writeRows(
+  path: string,
+  rows: readonly LatentRow[],
+  width: number,
+  fingerprint: string,
+): Promise<void> {
+  const rowTensor = (data: Float32Array): Tensor =>
+    tensor('f32', [data.length / width, width], data);
+  const named = rows.flatMap(({ states_LD, targets_LD }, i): [string, Tensor][] => [
+    [`states.${i}`, rowTensor(states_LD)],
+    [`targets.${i}`, rowTensor(targets_LD)],
+  ]);
+  await writeSafetensors(path, new Map(named), new Map([['fingerprint', fingerprint]]));
+}
+
+async function readRowAgain(path: string, index: number): Promise<LatentRow> {
+  await using reader = await openSafetensors(path);
+  return {
+    states_LD: toFloat32(await reader.read(`states.${index}`)),
+    targets_LD: toFloat32(await reader.read(`targets.${index}`)),
+  };
+}
+
+/** Gives a row again whenever it is needed. */
+export type LatentRowReader = () => Promise<LatentRow>;
 
 /**
  * For each example the states that predict its latents (one position before each, after the last
  * layer and before the final norm) and the latents. Pictures and states of a few examples are made
- * at a time and written down, so that a run that was stopped goes on after the last file.
+ * at a time and written down: a run that was stopped goes on after the last file, and memory does
+ * not depend on the number of examples. Without a folder rows stay in memory.
  */
 export async function latentStates(
   source: StatesSource,
   examples: readonly Example[],
-): Promise<LatentRow[]> {
+): Promise<LatentRowReader[]> {
   const { folder, signal } = source;
   const width = source.bundle.checkpoint.config.text.hiddenSize;
-  const found: LatentRow[] = [];
+  const found: LatentRowReader[] = [];
   if (folder !== undefined) await mkdir(folder, { recursive: true });
   for (let start = 0; start < examples.length; start += EXAMPLES_AT_ONCE) {
     signal?.throwIfAborted();
@@ -115,18 +138,14 @@ export async function latentStates(
     const fingerprint = JSON.stringify([source.fingerprint, chunk.map(({ id }) => id)]);
     const file = `states-${String(start / EXAMPLES_AT_ONCE).padStart(5, '0')}.safetensors`;
     const path = folder === undefined ? undefined : join(folder, file);
-    const kept = path === undefined ? undefined : await keptRows(path, fingerprint);
-    const rows = kept ?? (await computeStates(source, await source.rows(chunk)));
-    if (path !== undefined && !kept) {
-      const rowTensor = (data: Float32Array): Tensor =>
-        tensor('f32', [data.length / width, width], data);
-      const named = rows.flatMap(({ states_LD, targets_LD }, i): [string, Tensor][] => [
-        [`states.${i}`, rowTensor(states_LD)],
-        [`targets.${i}`, rowTensor(targets_LD)],
-      ]);
-      await writeSafetensors(path, new Map(named), new Map([['fingerprint', fingerprint]]));
+    let count = path === undefined ? undefined : await countKept(path, fingerprint);
+    if (count === undefined) {
+      const rows = await computeStates(source, await source.rows(chunk));
+      count = rows.length;
+      if (path !== undefined) await writeRows(path, rows, width, fingerprint);
+      else found.push(...rows.map((row) => () => Promise.resolve(row)));
     }
-    found.push(...rows);
+    for (let i = 0; i < count && path !== undefined; i++) found.push(() => readRowAgain(path, i));
     source.progress?.(found.length, examples.length);
   }
   return found;

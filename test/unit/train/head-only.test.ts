@@ -96,6 +96,12 @@ async function withBackbone<T>(
   });
 }
 
+/** All rows that latentStates can give. */
+async function readAll(source: StatesSource, examples: readonly Example[]): Promise<LatentRow[]> {
+  const readers = await latentStates(source, examples);
+  return Promise.all(readers.map((read) => read()));
+}
+
 interface Outcome {
   readonly records: StepRecord[];
   readonly model?: GapModel;
@@ -197,7 +203,7 @@ describe('head-only training', () => {
         picture_rows: tensor('f32', [pictures_MD.length / WIDTH, WIDTH], pictures_MD),
       });
 
-      const states = await latentStates(
+      const states = await readAll(
         {
           ...{ bundle: BUNDLE, backbone, positions, fingerprint: '' },
           rows: () => Promise.resolve(rows),
@@ -319,9 +325,9 @@ describe('head-only training', () => {
         inputs: ({ item }) => item.auxiliaryRows_KD ?? new Float32Array(0),
       };
       const examples = EXAMPLES.slice(0, 3).map(({ example }) => example);
-      const together = await latentStates(source, examples);
+      const together = await readAll(source, examples);
       const alone: LatentRow[][] = [];
-      for (const example of examples) alone.push(await latentStates(source, [example]));
+      for (const example of examples) alone.push(await readAll(source, [example]));
       expect(alone.flat()).toEqual(together);
       expect(together.every((row) => row.states_LD.length === MINI_LATENTS * WIDTH)).toBe(true);
     });
