@@ -76,6 +76,8 @@ export { projectOntoPlane, reconstruct } from './latent/pca.ts';
 export type { BasisKind, BasisSize, PcaBasis } from './latent/pca.ts';
 export { trainFolder } from './train/train-folder.ts';
 export type { TrainFolderOptions, TrainedRun } from './train/train-folder.ts';
+export { trainHeadFolder } from './train/head-folder.ts';
+export type { HeadFolderOptions } from './train/head-folder.ts';
 export { trainVariant } from './train/gap.ts';
 export type { TrainInputs, TrainOptions } from './train/gap.ts';
 export type { StepRecord } from './train/loop.ts';

@@ -164,7 +164,7 @@ function curveOf(records: readonly StepRecord[], basis: PcaBasis): JobResult['cu
     );
     points.push([
       start + CURVE_STEPS,
-      mean(part.map((r) => r.languageLoss)),
+      mean(part.map((r) => r.languageLoss ?? NaN)),
       latent.length > 0 ? mean(latent) : null,
     ]);
   }

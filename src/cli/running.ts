@@ -81,11 +81,15 @@ function smoothed(records: readonly StepRecord[], value: (record: StepRecord) =>
   return records.reduce((sum, record) => sum + value(record), 0) / records.length;
 }
 
-/** Loss of the last steps in words; the latent loss where there is one. */
+/** Losses of the last steps in words, those that there are. */
 export function lossNote(records: readonly StepRecord[]): string {
   const last = records.slice(-SMOOTHED_STEPS);
+  const withText = last.filter(({ languageLoss }) => languageLoss !== undefined);
   const withLatents = last.filter(({ latentLoss }) => latentLoss !== undefined);
-  const parts = [`text loss ${smoothed(last, (r) => r.languageLoss).toFixed(4)}`];
+  const parts: string[] = [];
+  if (withText.length > 0) {
+    parts.push(`text loss ${smoothed(withText, (r) => r.languageLoss ?? 0).toFixed(4)}`);
+  }
   if (withLatents.length > 0) {
     parts.push(`latent loss ${smoothed(withLatents, (r) => r.latentLoss ?? 0).toFixed(3)}`);
   }

@@ -101,7 +101,7 @@ const CHUNK = 64;
 /** Loads, fits and encodes the pictures of examples. */
 export async function prepareExamples(
   bundle: ModelBundle,
-  encoder: PictureEncoder,
+  encoder: Pick<PictureEncoder, 'encode'>,
   examples: readonly Example[],
   options: PrepareOptions,
 ): Promise<PreparedExample[]> {

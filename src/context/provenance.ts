@@ -13,12 +13,11 @@ import { DataError } from '../errors.ts';
 import { HEAD_FILE } from '../store/latent-head.ts';
 import { readCheckpointJson } from '../store/checkpoint.ts';
 
-/** Names, types, dims and bytes of all tensors; one is in memory at a time. */
+/** Names, types, dims and bytes of all tensors; one piece is in memory at a time. */
 async function hashTensors(hash: Hash, reader: TensorReader): Promise<void> {
-  for (const [name, { dtype, dims, begin, end }] of [...reader.infos].sort(byName)) {
-    const bytes = new Uint8Array(end - begin);
-    await reader.readInto(name, bytes);
-    hash.update(`${name} ${dtype} [${dims.join(',')}]\0`).update(bytes);
+  for (const [name, { dtype, dims }] of [...reader.infos].sort(byName)) {
+    hash.update(`${name} ${dtype} [${dims.join(',')}]\0`);
+    for await (const piece of reader.pieces(name)) hash.update(piece);
   }
 }
 

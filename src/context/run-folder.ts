@@ -4,7 +4,7 @@ import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { differingFields, makeFolderOf, otherRun } from '../data/journal.ts';
 import { systemCode, writeFileAtomic } from '../engine/atomic-file.ts';
-import { SINGLE_FILE } from '../engine/safetensors.ts';
+import { INDEX_FILE, SINGLE_FILE } from '../engine/safetensors.ts';
 import { CheckpointError, ConfigError, DataError } from '../errors.ts';
 
 /** File of a training run's state inside its folder, until the run is finished. */
@@ -56,7 +56,9 @@ export async function beginRun(folder: string, description: RunDescription): Pro
   const path = join(folder, RUN_FILE);
   const found = await readRun(path);
   const hasState = await exists(join(folder, STATE_FILE));
-  if (found === undefined && !hasState && (await exists(join(folder, SINGLE_FILE)))) {
+  const hasModel =
+    (await exists(join(folder, SINGLE_FILE))) || (await exists(join(folder, INDEX_FILE)));
+  if (found === undefined && !hasState && hasModel) {
     throw new ConfigError({
       what: `${folder} already holds a model`,
       expected: 'an empty folder, or one that this command began',

@@ -276,10 +276,12 @@ function halfMagnitude(word: number): number {
   return rest > half || (rest === half && (down & 1) === 1) ? down + 1 : down;
 }
 
-/** bfloat16 bits to f32; exact. */
-export function bf16ToF32(bits: Uint16Array): Float32Array {
-  const result = new Float32Array(bits.length);
-  const words = new Uint32Array(result.buffer);
+/** bfloat16 bits to f32, into memory of the same length if given; exact. */
+export function bf16ToF32(
+  bits: Uint16Array,
+  result: Float32Array = new Float32Array(bits.length),
+): Float32Array {
+  const words = new Uint32Array(result.buffer, result.byteOffset, bits.length);
   for (let i = 0; i < bits.length; i++) words[i] = (bits[i] ?? 0) << 16;
   return result;
 }

@@ -25,7 +25,7 @@ export interface ByLayerOptions extends LayerRunOptions {
 }
 
 /** The vision tower from pixels to picture tokens: patch embedding, blocks, merger. */
-function visionLayers(config: ModelConfig, layout: PictureLayout): Layer[] {
+export function visionLayers(config: ModelConfig, layout: PictureLayout): Layer[] {
   const { vision } = config;
   const named = (part: string): ParameterSpec[] =>
     visionSpecs(vision).filter(({ name }) => name.startsWith(`visual.${part}.`));
@@ -45,7 +45,8 @@ function visionLayers(config: ModelConfig, layout: PictureLayout): Layer[] {
   ];
 }
 
-function decoderLayers(config: ModelConfig): Layer[] {
+/** The decoder's layers, in order; all are one stage. */
+export function decoderLayers(config: ModelConfig): Layer[] {
   const stage = graphs.decoderStage(config, decoderLayerSpecs(config.text, 0));
   return Array.from({ length: config.text.numLayers }, (_, layer) => ({
     stage,
@@ -53,7 +54,8 @@ function decoderLayers(config: ModelConfig): Layer[] {
   }));
 }
 
-const TABLE = 'model.embed_tokens.weight';
+/** The table of input embeddings. */
+export const TABLE = 'model.embed_tokens.weight';
 
 /** Input embeddings [B, T, D]: rows of the table, picture tokens at their places. */
 async function embed(

@@ -1,6 +1,13 @@
 // Owns reading weights of an open checkpoint when they are needed and no sooner; by-layer.ts calls it.
 import type { TensorReader } from '../engine/safetensors.ts';
-import { tensor, toFloat32 } from '../engine/tensor.ts';
+import {
+  ELEMENT_SIZES,
+  bf16ToF32,
+  numElements,
+  tensor,
+  tensorFromBytes,
+  toFloat32,
+} from '../engine/tensor.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { expectSameHead, matchParameters } from './parameter-names.ts';
 import type { ParameterNames } from './parameter-names.ts';
@@ -46,6 +53,44 @@ export class LayerWeights {
       read[as[i]?.name ?? name] = tensor('f32', dims, toFloat32(stored));
     }
     return read;
+  }
+
+  /**
+   * Reads parameters as f32 over what was read before, so that memory does not grow from layer to
+   * layer: what came of an earlier call with the same memory is gone.
+   * @param as - the names they are returned under, in the same order; memory is kept by them.
+   */
+  async readOver(
+    memory: Map<string, Float32Array>,
+    specs: readonly ParameterSpec[],
+    as: readonly ParameterSpec[],
+  ): Promise<Record<string, Tensor>> {
+    const read: Record<string, Tensor> = {};
+    for (const [i, { name, dims }] of specs.entries()) {
+      const key = as[i]?.name ?? name;
+      const size = numElements(dims);
+      const known = memory.get(key);
+      const target = known?.length === size ? known : new Float32Array(size);
+      memory.set(key, target);
+      await this.readAsF32(this.fileName(name), target);
+      read[key] = tensor('f32', dims, target);
+    }
+    return read;
+  }
+
+  private async readAsF32(fileName: string, target: Float32Array): Promise<void> {
+    const dtype = this.reader.infos.get(fileName)?.dtype ?? 'f32';
+    let at = 0;
+    for await (const piece of this.reader.pieces(fileName)) {
+      const count = piece.byteLength / ELEMENT_SIZES[dtype];
+      const part = target.subarray(at, at + count);
+      if (dtype === 'bf16') {
+        bf16ToF32(new Uint16Array(piece.buffer, piece.byteOffset, count), part);
+      } else {
+        part.set(toFloat32(tensorFromBytes(dtype, [count], piece)));
+      }
+      at += count;
+    }
   }
 
   /** Reads single rows of a table [V, D] as f32, each once. */

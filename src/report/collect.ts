@@ -185,12 +185,13 @@ async function curvesOf(model: ModelComparison): Promise<TrainingCurve[]> {
   const latent = records.flatMap((r) =>
     r.latentLoss === undefined ? [] : [[r.step, r.latentLoss] as const],
   );
+  const language = records.flatMap((r) =>
+    r.languageLoss === undefined ? [] : [[r.step, r.languageLoss] as const],
+  );
   return [
-    {
-      run: model.name,
-      name: 'lm loss',
-      points: thinned(records.map((r) => [r.step, r.languageLoss] as const)),
-    },
+    ...(language.length > 0
+      ? [{ run: model.name, name: 'lm loss' as const, points: thinned(language) }]
+      : []),
     ...(latent.length > 0
       ? [{ run: model.name, name: 'latent loss' as const, points: thinned(latent) }]
       : []),

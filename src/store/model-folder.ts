@@ -28,7 +28,7 @@ const TEMPLATE_FILE = 'chat_template.jinja';
 const TEMPLATE_JSON = 'chat_template.json';
 const GENERATION_FILE = 'generation_config.json';
 /** Files beside the weights that a model folder carries along unchanged, and whether it must. */
-const COMPANION_FILES: ReadonlyMap<string, 'needed' | 'optional'> = new Map([
+export const COMPANION_FILES: ReadonlyMap<string, 'needed' | 'optional'> = new Map([
   [TOKENIZER_FILE, 'needed'],
   [TOKENIZER_CONFIG_FILE, 'needed'],
   [PICTURE_FILE, 'optional'],

@@ -39,7 +39,7 @@ export interface BatchSource {
 }
 
 /** Row indices of a step; epochs are shuffled and everything follows from seed and step. */
-function epochSampler(count: number, recipe: TrainRecipe): (step: number) => number[] {
+export function epochSampler(count: number, recipe: TrainRecipe): (step: number) => number[] {
   let known = { epoch: -1, order: [] as readonly number[] };
   const rowAt = (at: number): number => {
     const epoch = Math.floor(at / count);
@@ -53,7 +53,8 @@ function epochSampler(count: number, recipe: TrainRecipe): (step: number) => num
     Array.from({ length: recipe.batchSize }, (_, i) => rowAt(step * recipe.batchSize + i));
 }
 
-function joinRows(parts: readonly Float32Array[]): Float32Array {
+/** Rows of several parts, one after the other. */
+export function joinRows(parts: readonly Float32Array[]): Float32Array {
   const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
   for (const part of parts) {

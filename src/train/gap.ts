@@ -56,7 +56,8 @@ export function variantHead(name: VariantName, recipe: TrainRecipe, basis: PcaBa
   return { kind: head, hiddenSize, numComponents: basis.k, adapterSize: recipe.adapterSize };
 }
 
-function variantBasis(name: VariantName, basis: PcaBasis, seed: number): PcaBasis {
+/** The basis a variant writes in: the fitted one, or the control made from it. */
+export function variantBasis(name: VariantName, basis: PcaBasis, seed: number): PcaBasis {
   const kind = VARIANTS[name].basis;
   // A file may hold the control already.
   if (kind === basis.kind) return basis;
@@ -64,21 +65,63 @@ function variantBasis(name: VariantName, basis: PcaBasis, seed: number): PcaBasi
   return kind === 'no-mean' ? noMeanBasis(basis) : basis;
 }
 
-function trainingRows(name: VariantName, recipe: TrainRecipe, inputs: TrainInputs): TrainingRow[] {
+/** lambda of GAP Eq. 3 over the scale of the loss; cosines have none. */
+export function latentWeightOf(name: VariantName, recipe: TrainRecipe, basis: PcaBasis): number {
+  const scale = { none: 1, width: basis.dim, variance: basis.totalVariance }[
+    recipe.latentLossScale
+  ];
+  return recipe.latentWeight / (VARIANTS[name].loss === 'cosine' ? 1 : scale);
+}
+
+/** Positions of latents as a recipe asks for them. */
+export function latentPositionsOf(recipe: TrainRecipe): LatentPositions {
+  return recipe.latentPositions === 'grid'
+    ? { kind: 'grid', numLatents: recipe.numLatents }
+    : { kind: 'sequential' };
+}
+
+/**
+ * Tells the examples that get latent supervision, an auxiliary picture given.
+ * @throws ConfigError when that needs scores and there are none.
+ */
+export function latentAssignment(
+  name: VariantName,
+  latentIds: ReadonlySet<string> | undefined,
+): (id: string) => boolean {
   const { assignment } = VARIANTS[name];
-  if (assignment === 'capacity' && !inputs.latentIds) {
+  if (assignment === 'capacity' && !latentIds) {
     throw new ConfigError({
       what: `variant ${name} needs capacity scores`,
       fix: 'run `gapvl capacity score` first',
     });
   }
+  return (id) => assignment === 'all' || (assignment === 'capacity' && latentIds?.has(id) === true);
+}
+
+/** The error of a training set without any latents for a variant that is about them. */
+export function noLatents(name: VariantName, numExamples: number): DataError {
+  return new DataError({
+    what: `no example gets latent supervision for variant ${name}`,
+    got: `${numExamples} examples, all text-only`,
+    fix: 'raise tau, or use data with auxiliary pictures',
+  });
+}
+
+/**
+ * The rows of a variant's training set, with a span for those that get latent supervision.
+ * @throws DataError when there is none at all, or none with latents though the variant has them.
+ */
+export function trainingRows(
+  name: VariantName,
+  recipe: TrainRecipe,
+  inputs: Omit<TrainInputs, 'bundle'> & { readonly bundle: ModelBundle },
+): TrainingRow[] {
+  const { assignment } = VARIANTS[name];
+  const isAssigned = latentAssignment(name, inputs.latentIds);
   const size = recipe.numLatents * inputs.bundle.checkpoint.config.text.hiddenSize;
   const rows = inputs.examples.map((item) => {
     const targets = item.auxiliaryRows_KD;
-    const latent =
-      targets !== undefined &&
-      (assignment === 'all' ||
-        (assignment === 'capacity' && inputs.latentIds?.has(item.example.id) === true));
+    const latent = targets !== undefined && isAssigned(item.example.id);
     if (latent && targets.length !== size) {
       throw new DataError({
         what: `example ${item.example.id} was prepared for another number of latents`,
@@ -100,11 +143,7 @@ function trainingRows(name: VariantName, recipe: TrainRecipe, inputs: TrainInput
     });
   }
   if (assignment !== 'none' && rows.every(({ row }) => row.spans.length === 0)) {
-    throw new DataError({
-      what: `no example gets latent supervision for variant ${name}`,
-      got: `${rows.length} examples, all text-only`,
-      fix: 'raise tau, or use data with auxiliary pictures',
-    });
+    throw noLatents(name, rows.length);
   }
   return rows;
 }
@@ -142,10 +181,7 @@ export async function* trainVariant(
     weights.get(own).data.set(bundle.checkpoint.weights.get(own).data);
   initialiseHead(spec, weights, new Rng(recipe.seed).fork('latent head'), basis);
   const rows = trainingRows(name, recipe, inputs);
-  const positions: LatentPositions =
-    recipe.latentPositions === 'grid'
-      ? { kind: 'grid', numLatents: recipe.numLatents }
-      : { kind: 'sequential' };
+  const positions = latentPositionsOf(recipe);
   const latents = { head: spec, loss: variant.loss, padId: bundle.sequence.latentPad };
   const parameters = [...backbone, ...head];
   const shared = { pictures: { kind: 'rows' as const }, parameters, trained: parameters };
@@ -161,10 +197,7 @@ export async function* trainVariant(
     groups: [backbone, head],
     adamw: recipe.optimizer,
   });
-  const scale = { none: 1, width: basis.dim, variance: basis.totalVariance }[
-    recipe.latentLossScale
-  ];
-  const latentWeight = recipe.latentWeight / (variant.loss === 'cosine' ? 1 : scale);
+  const latentWeight = latentWeightOf(name, recipe, basis);
 
   yield* runTraining(
     trainer,

@@ -61,11 +61,11 @@ export interface TrainedRun {
   readonly wasTrained: boolean;
 }
 
-/** Faults that need no file to be found; all at once. */
-function checkRequest(options: TrainFolderOptions): void {
+/** Faults that need no file to be found; all at once. `more`: what else is wrong. */
+export function checkRequest(options: TrainFolderOptions, more: readonly string[] = []): void {
   const { variant: name, capacity, basis, model, out } = options;
   const variant = VARIANTS[name];
-  const faults: string[] = [];
+  const faults = [...more];
   if (!variant.trained || variant.weightsOf) {
     const instead = variant.weightsOf ? `; train ${variant.weightsOf} and decode it with EMA` : '';
     faults.push(`variant ${name} is not trained itself${instead}`);
@@ -149,12 +149,13 @@ async function readLatentIds(
   return new Set(records.filter((r) => r.assignment === 'latent').map(({ id }) => id));
 }
 
-async function prepare(
+/** The examples with their pictures encoded, the auxiliary ones where latents need them. */
+export async function prepare(
   bundle: ModelBundle,
+  encoder: Pick<PictureEncoder, 'encode'>,
   examples: readonly Example[],
   options: TrainFolderOptions,
 ): Promise<PreparedExample[]> {
-  await using encoder = new PictureEncoder(bundle, options);
   const withLatents = usesLatents(options.variant);
   return await prepareExamples(bundle, encoder, examples, {
     load: (example) => loadPictures(options.data, example, withLatents ? 'all' : 'query'),
@@ -164,22 +165,24 @@ async function prepare(
   });
 }
 
-/**
- * Trains a variant and writes a Hugging Face folder with the latent head, `training.jsonl` (a line
- * a step) and `run.json` (what it was made from); yields every step, those before a resume
- * included. Aborting saves the state; the same call goes on and gives the same bytes. A folder that
- * already holds this run, finished, is read and nothing is trained.
- * @throws ConfigError for a variant, recipe or folder that cannot be used; DataError and
- * CheckpointError for inputs that do not belong together; RuntimeError when training diverges.
- */
-export async function* trainFolder(
+/** What a training is made from, read and found to belong together; pictures are still files. */
+export interface TrainingInputs {
+  readonly examples: readonly Example[];
+  readonly basis: PcaBasis;
+  readonly latentIds?: ReadonlySet<string>;
+  /** Rows with latent supervision. */
+  readonly numLatentRows: number;
+  readonly description: RunDescription;
+}
+
+/** Reads what a training is made from beside the weights. */
+export async function readInputs(
   options: TrainFolderOptions,
-): AsyncGenerator<StepRecord, TrainedRun> {
-  checkRequest(options);
-  const { variant, recipe, out } = options;
-  await expectFinished(options.model);
+  bundle: ModelBundle,
+  more: RunDescription = {},
+): Promise<TrainingInputs> {
+  const { variant, recipe } = options;
   const hashes = { model: await hashModel(options.model), data: await hashDataset(options.data) };
-  const bundle = await readModelBundle(options.model);
   if (usesLatents(variant)) expectLatentTokens(bundle.sequence, options.model);
   const hiddenSize = bundle.checkpoint.config.text.hiddenSize;
   const examples = await loadDataset(options.data, { split: options.split ?? 'train' });
@@ -196,6 +199,7 @@ export async function* trainFolder(
     variant,
     recipe,
     split: options.split ?? 'train',
+    ...more,
     inputs: {
       ...hashes,
       ...(stored ? { basis: Object.fromEntries(stored.provenance) } : {}),
@@ -206,18 +210,46 @@ export async function* trainFolder(
   const isLatent = (example: Example): boolean =>
     example.auxiliary !== undefined &&
     (VARIANTS[variant].assignment === 'all' || latentIds?.has(example.id) === true);
-  const result = {
-    folder: out,
+  return {
+    examples,
+    basis: stored?.basis ?? emptyBasis(hiddenSize),
+    ...(latentIds ? { latentIds } : {}),
     numLatentRows: usesLatents(variant) ? examples.filter(isLatent).length : 0,
-    numRows: examples.length,
+    description,
   };
+}
+
+/**
+ * Trains a variant and writes a Hugging Face folder with the latent head, `training.jsonl` (a line
+ * a step) and `run.json` (what it was made from); yields every step, those before a resume
+ * included. Aborting saves the state; the same call goes on and gives the same bytes. A folder that
+ * already holds this run, finished, is read and nothing is trained.
+ * @throws ConfigError for a variant, recipe or folder that cannot be used; DataError and
+ * CheckpointError for inputs that do not belong together; RuntimeError when training diverges.
+ */
+export async function* trainFolder(
+  options: TrainFolderOptions,
+): AsyncGenerator<StepRecord, TrainedRun> {
+  checkRequest(options);
+  const { variant, recipe, out } = options;
+  await expectFinished(options.model);
+  const bundle = await readModelBundle(options.model);
+  const { examples, basis, latentIds, numLatentRows, description } = await readInputs(
+    options,
+    bundle,
+  );
+  const result = { folder: out, numLatentRows, numRows: examples.length };
   if ((await beginRun(out, description)) === 'finished') {
     return { ...result, model: await readGapModel(out), wasTrained: false };
   }
+  const encode = async (): Promise<PreparedExample[]> => {
+    await using encoder = new PictureEncoder(bundle, options);
+    return await prepare(bundle, encoder, examples, options);
+  };
   const inputs = {
     bundle,
-    examples: await prepare(bundle, examples, options),
-    basis: stored?.basis ?? emptyBasis(hiddenSize),
+    examples: await encode(),
+    basis,
     ...(latentIds ? { latentIds } : {}),
   };
   let trained: GapModel<Weights> | undefined;

@@ -19,7 +19,8 @@ export interface BatchFeeds {
 /** What one step reports; losses are before the update. */
 export interface StepResult {
   readonly loss: number;
-  readonly languageLoss: number;
+  /** Absent where only the head is trained: no logits are computed then. */
+  readonly languageLoss?: number;
   /** Absent for batches without latents. */
   readonly latentLoss?: number;
   /** Global gradient norm before clipping. */
@@ -122,7 +123,7 @@ export class Trainer implements AsyncDisposable {
     await this.optimizer.step(learningRates, gradientNorm);
     return {
       loss,
-      languageLoss: scalar(results, 'language_loss'),
+      ...(results['language_loss'] ? { languageLoss: scalar(results, 'language_loss') } : {}),
       ...(results['latent_loss'] ? { latentLoss: scalar(results, 'latent_loss') } : {}),
       gradientNorm,
     };

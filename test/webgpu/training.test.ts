@@ -78,7 +78,7 @@ describe('training on WebGPU', () => {
       expected.map(({ latentLoss }) => latentLoss === undefined),
     );
     const numbers = (records: readonly StepRecord[]): number[][] =>
-      records.map((r) => [r.loss, r.languageLoss, r.latentLoss ?? 0, r.gradientNorm]);
+      records.map((r) => [r.loss, r.languageLoss ?? 0, r.latentLoss ?? 0, r.gradientNorm]);
     const ours = numbers(found);
     numbers(expected).forEach((values, step) => {
       values.forEach((value, i) => {

@@ -244,7 +244,7 @@ describe('the weight of the latent loss', () => {
       latentLossScale,
       teacherInputs: 'plain',
     });
-    for (const { loss, languageLoss, latentLoss = NaN } of records) {
+    for (const { loss, languageLoss = NaN, latentLoss = NaN } of records) {
       expect((loss - languageLoss) / latentLoss / (3 / scale)).toBeCloseTo(1, 4);
     }
   });
@@ -255,7 +255,7 @@ describe('the weight of the latent loss', () => {
       latentWeight: 3,
       latentLossScale: 'variance',
     });
-    const { loss, languageLoss, latentLoss = NaN } = records[0] ?? { loss: NaN, languageLoss: NaN };
+    const { loss = NaN, languageLoss = NaN, latentLoss = NaN } = records[0] ?? {};
     expect((loss - languageLoss) / latentLoss).toBeCloseTo(3, 4);
   });
 
