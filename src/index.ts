@@ -44,6 +44,8 @@ export type { PixelOverrides, PixelRange } from './processor/resize.ts';
 // Models: Hugging Face folders, with the latent head beside.
 export { openGapModel, readGapModel } from './store/latent-head.ts';
 export { addLatentTokens } from './store/latent-tokens.ts';
+export { quantizeCheckpoint } from './store/quantize.ts';
+export type { PartBits, Quantized, QuantizeOptions } from './store/quantize.ts';
 export { fetchModel, resolveModel } from './store/hub.ts';
 export type { FetchOptions, FetchedModel } from './store/hub.ts';
 export { parseHubId } from './store/hub-id.ts';

@@ -59,6 +59,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./generate.ts')).command,
   },
   {
+    words: ['quantize'],
+    summary: 'pack a model to 4 or 8 bits, to run it in less memory',
+    load: async () => (await import('./quantize.ts')).command,
+  },
+  {
     words: ['compare'],
     summary: 'run models on the same questions, latents clean and changed',
     load: async () => (await import('./compare.ts')).command,

@@ -111,7 +111,7 @@ export class Emitter {
   readonly initializers: TensorProto[] = [];
   private readonly symbols: SymbolSources;
   /** The type a constant is stored in, where the graph computes in another one. */
-  readonly storageTypes = new Map<string, DType>();
+  readonly storageTypes: Map<string, DType> = new Map<string, DType>();
   private readonly cache = new Map<string, string>();
   private readonly results = new Map<string, readonly string[]>();
   private counter = 0;

@@ -35,8 +35,10 @@ function codeOf(
 ): void {
   let low = 0;
   let high = 0;
+  let total = 0;
   for (let i = from; i < to; i++) {
     const x = rows[i] as number;
+    total += x;
     if (x < low) low = x;
     if (x > high) high = x;
   }
@@ -49,11 +51,12 @@ function codeOf(
     into.scale = Math.fround((high - low) / (2 * half - 1));
     into.zero = into.scale === 0 ? 0 : Math.round(-low / into.scale);
   }
+  if (!Number.isFinite(total)) into.scale = Number.NaN;
 }
 
 /**
- * Packs rows [N, K] of a matrix; a last block that is not full is filled with zeros. Not-a-number
- * elements become zero points.
+ * Packs rows [N, K] of a matrix; a last block that is not full is filled with zeros. A block with
+ * an element that is no finite number gets the scale NaN.
  */
 export function packRows(rows_NK: Float32Array, columns: number, packing: Packing): PackedData {
   const { bits, symmetric } = packing;

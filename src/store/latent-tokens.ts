@@ -1,10 +1,9 @@
 // Owns giving a published checkpoint the tokens of latent spans: tokenizer, config and tables.
-import { constants } from 'node:fs';
-import { copyFile, mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
-import { basename, dirname, join, resolve } from 'node:path';
-import { CheckpointError, ConfigError, RuntimeError } from '../errors.ts';
+import { readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { CheckpointError } from '../errors.ts';
 import { LATENT_TOKENS } from '../data/format.ts';
-import { systemCode, writeFileAtomic } from '../engine/atomic-file.ts';
+import { writeFileAtomic } from '../engine/atomic-file.ts';
 import {
   INDEX_FILE,
   SINGLE_FILE,
@@ -29,6 +28,7 @@ import type { NewToken } from '../processor/added-tokens.ts';
 import { createTokenizer } from '../processor/tokenizer.ts';
 import { expectRowsFor } from '../processor/tokens.ts';
 import { readCheckpointJson } from './checkpoint.ts';
+import { COMPANIONS, copyPart, expectEmpty, fillFolder, writeJson } from './new-folder.ts';
 import { makeRows, tableWithRows } from './token-rows.ts';
 import type { NewRows } from './token-rows.ts';
 
@@ -59,8 +59,6 @@ export interface AddedTokens {
   }[];
 }
 
-/** Files besides the weights that come along: settings, vocabularies, templates, licenses. */
-const COMPANIONS = /(?<!\.index)\.(?:json|jinja|txt|md)$|^LICENSE/;
 const TOKEN_FILES = new Map([
   ['tokenizer.json', extendTokenizer],
   ['tokenizer_config.json', extendTokenizerConfig],
@@ -78,14 +76,10 @@ const TABLES = ['model.embed_tokens.weight', 'lm_head.weight'] as const;
  * the tokens, RuntimeError when the disk is full; nothing is left behind then.
  */
 export async function addLatentTokens(options: AddTokensOptions): Promise<AddedTokens> {
-  const [model, out] = [options.model, resolve(options.out)];
-  await expectEmpty(out);
+  const { model } = options;
+  await expectEmpty(options.out);
   const plan = await makePlan(options);
-  const parent = dirname(out);
-  await mkdir(parent, { recursive: true });
-  const staging = join(parent, `${basename(out)}.partial-${String(process.pid)}`);
-  await mkdir(staging);
-  try {
+  await fillFolder(options.out, async (staging) => {
     await writeWeights(plan, staging, options);
     for (const file of await readdir(model)) {
       const from = join(model, file);
@@ -96,34 +90,10 @@ export async function addLatentTokens(options: AddTokensOptions): Promise<AddedT
         await writeJson(join(staging, file), extend(await readCheckpointJson(from), plan.tokens));
     }
     await writeJson(join(staging, 'config.json'), plan.configJson);
-    await rmdir(out).catch((error: unknown) => {
-      if (systemCode(error) !== 'ENOENT') throw error;
-    });
-    await rename(staging, out);
-  } catch (error) {
-    await rm(staging, { recursive: true, force: true });
-    throw error;
-  }
+  });
   const tables = [...plan.rows].map(([name, { meanNorm, spread }]) => ({ name, meanNorm, spread }));
   const { tokens, vocabBefore, vocabAfter } = plan;
   return { tokens, vocabBefore, vocabAfter, tables };
-}
-
-async function expectEmpty(out: string): Promise<void> {
-  let files: string[] = [];
-  try {
-    files = await readdir(out);
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return;
-    throw new ConfigError({ what: `${out} cannot be a folder`, got: String(error) }, error);
-  }
-  if (files.length === 0) return;
-  throw new ConfigError({
-    what: `${out} is not empty`,
-    got: `${files.length} files`,
-    expected: 'an empty folder, or none',
-    fix: 'name another output folder; this one was not touched',
-  });
 }
 
 interface Plan {
@@ -246,27 +216,4 @@ async function writeShard(
     }
   };
   await writeSafetensorsStream(path, descriptions, produce, reader.metadata);
-}
-
-async function writeJson(path: string, json: JsonObject): Promise<void> {
-  await writeFileAtomic(path, [`${JSON.stringify(json, null, 2)}\n`]);
-}
-
-/**
- * Copies a file, where the file system can without using space. Never a hard link: a program that
- * writes the copy in place would change the original.
- */
-async function copyPart(from: string, to: string): Promise<void> {
-  try {
-    await copyFile(from, to, constants.COPYFILE_FICLONE);
-  } catch (error) {
-    const fix =
-      systemCode(error) === 'ENOSPC'
-        ? 'free disk space or choose another folder, then run the command again'
-        : 'check the disk and the folders, then run the command again';
-    throw new RuntimeError(
-      { what: `Cannot copy ${from} to ${to}`, got: String(error), fix },
-      error,
-    );
-  }
 }
