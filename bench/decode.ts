@@ -1,9 +1,9 @@
 // Owns the speed of decoding beside PyTorch (f32) and llama.cpp (int4); `npm run bench -- decode`, last line JSON.
 //
 // Every side runs in a fresh process a round, on the same random weights, with the same prompt and
-// number of threads; sides and thread counts change order every round. --quick: a test with tiny
-// shapes; --large: also the 3B shape in f32, which takes 13 GB a process; --table: prints the Markdown table of the
-// kept results.
+// number of threads; sides and thread counts change order every round. The ids that come out are
+// compared. --quick: a test with tiny shapes; --large: also the 3B shape in f32, 13 GB a process;
+// --rounds N and --out FILE; --table: prints the Markdown tables of the kept results.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
@@ -13,13 +13,21 @@ import { parseArgs } from 'node:util';
 import { writeCheckpoint } from './decode/checkpoint.ts';
 import { writeGguf } from './decode/gguf.ts';
 import { randomPrompt } from './decode/random.ts';
-import { SHAPES, SPAN_LATENTS, SPAN_TEXT_TOKENS, WARM_TOKENS } from './decode/shapes.ts';
+import {
+  SHAPES,
+  SPAN_LATENTS,
+  SPAN_REPEATS,
+  SPAN_TEXT_TOKENS,
+  WARM_TOKENS,
+} from './decode/shapes.ts';
 import type { Case, Measured, Precision, ShapeName, Variant, Work } from './decode/shapes.ts';
 import { caseResults, ceilingResult, spanResults } from './decode/results.ts';
 import type { CeilingRun, DecodeResults, Run, SpanRun } from './decode/results.ts';
 import { decodeTable } from './decode/table.ts';
 
 const THREADS = [1, 2] as const;
+/** Of the machine before a run; other work stalls threads that spin, those of the peers most. */
+const MOST_LOAD = 1.5;
 const HERE = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const RESULTS = HERE('results/decode.json');
 const PYTHON = HERE('../tools/reference/.venv/bin/python');
@@ -73,7 +81,9 @@ function requirePeers(): void {
   run('bash', [HERE('../tools/reference/setup.sh')]);
   const peers = HERE('peers');
   if (existsSync(join(peers, 'node_modules/node-llama-cpp'))) return;
-  run('npm', ['ci', '--prefix', peers, '--omit=optional', '--ignore-scripts', '--no-audit']);
+  // Not `ci`, which wants optional packages of all platforms in the lock. Versions are the lock's.
+  const quiet = ['--no-save', '--omit=optional', '--ignore-scripts', '--no-audit', '--no-fund'];
+  run('npm', ['install', '--prefix', peers, ...quiet]);
 }
 
 function say(line: string): void {
@@ -87,9 +97,9 @@ async function makeFiles(folder: string, { shape, precision, variants }: Case): 
 }
 
 function workOf(shape: ShapeName, threads: number): Work {
-  const { promptTokens, newTokens, repeats, vocab } = SHAPES[shape];
+  const { promptTokens, newTokens, warmPrompt, repeats, vocab } = SHAPES[shape];
   const promptIds = randomPrompt(promptTokens, vocab);
-  return { threads, vocab, promptIds, newTokens, warmTokens: WARM_TOKENS, repeats };
+  return { threads, vocab, promptIds, newTokens, warmPrompt, warmTokens: WARM_TOKENS, repeats };
 }
 
 function measure(
@@ -109,6 +119,15 @@ function measure(
   return runChild(command, [...args, JSON.stringify(work)]) as Measured;
 }
 
+/** What the machine can do: of two runtimes' matrix products the faster one counts. */
+function ceiling(): CeilingRun[] {
+  const asked = JSON.stringify({ threads: THREADS });
+  const found = runChild(PYTHON, [ORIGINAL, 'ceiling', asked]) as Omit<CeilingRun, 'ortGflops'>[];
+  const node = [...process.execArgv, HERE('decode/ceiling.ts'), asked];
+  const ours = runChild(process.execPath, node) as number[];
+  return found.map((one, i) => ({ ...one, ortGflops: ours[i] ?? NaN }));
+}
+
 /** One turn of all thread counts and sides of a case, the machine's ceiling before them. */
 function round(
   folder: string,
@@ -121,8 +140,7 @@ function round(
   const { shape, precision, variants } = one;
   // A test needs the ceiling once.
   if (!flags.quick || ceilings.length === 0) {
-    const asked = JSON.stringify({ threads: THREADS });
-    ceilings.push(...(runChild(PYTHON, [ORIGINAL, 'ceiling', asked]) as CeilingRun[]));
+    ceilings.push(...ceiling());
   }
   for (const threads of isReversed ? THREADS.toReversed() : THREADS) {
     for (const variant of isReversed ? variants.toReversed() : variants) {
@@ -142,7 +160,7 @@ function spans(folder: string, shape: ShapeName): SpanRun[] {
   return THREADS.map((threads) => {
     const numText = flags.quick ? 8 : SPAN_TEXT_TOKENS;
     const span = { textTokens: numText, numLatents: SPAN_LATENTS };
-    const work = { ...workOf(shape, threads), repeats: flags.quick ? 1 : 4, span };
+    const work = { ...workOf(shape, threads), repeats: flags.quick ? 1 : SPAN_REPEATS, span };
     const found = measure(folder, 'ours', shape, 'f32', work);
     say(`${shape} f32 span of ${SPAN_LATENTS} latents, ${threads} threads: done`);
     const { length: promptTokens } = work.promptIds;
@@ -152,6 +170,9 @@ function spans(folder: string, shape: ShapeName): SpanRun[] {
 
 async function parent(): Promise<DecodeResults> {
   requirePeers();
+  const startLoad = loadavg()[0] ?? NaN;
+  if (startLoad > MOST_LOAD)
+    say(`the machine's load is ${startLoad.toFixed(1)}: these figures are not to be kept`);
   const folder = mkdtempSync(join(tmpdir(), 'gapvl-bench-'));
   const runs: Run[] = [];
   const ceilings: CeilingRun[] = [];
@@ -169,12 +190,12 @@ async function parent(): Promise<DecodeResults> {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-  const ceiling = ceilingResult(ceilings);
+  const limits = ceilingResult(ceilings);
   return {
     bench: 'decode',
-    machine: { cpu: cpus()[0]?.model ?? 'unknown', cores: availableParallelism() },
-    ceiling,
-    results: caseResults(runs, ceiling),
+    machine: { cpu: cpus()[0]?.model ?? 'unknown', cores: availableParallelism(), startLoad },
+    ceiling: limits,
+    results: caseResults(runs, limits),
     spans: spanResults(spanRuns),
   };
 }

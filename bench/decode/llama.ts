@@ -78,7 +78,8 @@ async function measure(modelPath: string, work: Work): Promise<Measured> {
   });
   const loadMs = performance.now() - before;
   const sequence = context.getSequence();
-  await respond(sequence, work, work.warmTokens);
+  const warmIds = work.promptIds.slice(0, work.warmPrompt);
+  await respond(sequence, { ...work, promptIds: warmIds }, work.warmTokens);
   const responses: Response[] = [];
   for (let i = 0; i < work.repeats; i++)
     responses.push(await respond(sequence, work, work.newTokens));

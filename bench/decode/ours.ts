@@ -123,7 +123,8 @@ async function measure(folder: string, work: Work): Promise<Measured> {
   const model = { bundle: bareBundle(checkpoint), head };
   await using decoder = await Decoder.create(model, { threads: work.threads });
   const loadMs = performance.now() - before;
-  await respond(decoder, work, work.warmTokens);
+  const warmIds = work.promptIds.slice(0, work.warmPrompt);
+  await respond(decoder, { ...work, promptIds: warmIds }, work.warmTokens);
   const responses: Response[] = [];
   if (!work.span) {
     for (let i = 0; i < work.repeats; i++)

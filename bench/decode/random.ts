@@ -37,12 +37,23 @@ export function* randomFloats(name: string, count: number): Generator<Float32Arr
 /** Scale of every packed block, exact in f16: codes from 0 to 15 around 8 then deviate by 0.018. */
 export const CODE_SCALE = 2 ** -8;
 
-/** Codes of packed blocks, 16 bytes each, low bits first. */
+/** Lowest bit of every 4. */
+const LOW_BITS = 0x11111111;
+
+/**
+ * Codes of packed blocks, 16 bytes each, low bits first. The code 0 becomes 8, the middle, so that
+ * numbers have mean zero: with another every token of a random model is the same.
+ */
 export function* randomCodes(name: string, numBytes: number): Generator<Uint8Array> {
   const words = new Uint32Array(PIECE);
   let state = seedOf(name);
   for (let done = 0; done < numBytes; done += words.byteLength) {
     state = fill(words, state);
+    for (let i = 0; i < words.length; i++) {
+      const x = words[i] as number;
+      const isNonzero = (x | (x >>> 1) | (x >>> 2) | (x >>> 3)) & LOW_BITS;
+      words[i] = x | ((isNonzero ^ LOW_BITS) << 3);
+    }
     yield new Uint8Array(words.buffer, 0, Math.min(words.byteLength, numBytes - done)).slice();
   }
 }

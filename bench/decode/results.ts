@@ -17,8 +17,9 @@ export interface CeilingRun {
   readonly threads: number;
   /** Reading half a gigabyte of f32, the faster of a sum and a product with a vector. */
   readonly readGBs: number;
-  /** Product of f32 matrices of side 2048. */
+  /** Product of f32 matrices of side 2048, in PyTorch and in ONNX Runtime. */
   readonly gflops: number;
+  readonly ortGflops: number;
 }
 
 /** Whole responses by kind in milliseconds. */
@@ -68,7 +69,7 @@ export interface CaseResult {
   }[];
 }
 
-/** The ceiling by thread count: fastest of all rounds, with raw values. */
+/** The ceiling by thread count: fastest of all rounds and runtimes, with raw values. */
 export interface Ceiling {
   readonly threads: number;
   readonly readGBs: number;
@@ -87,7 +88,7 @@ export interface SpanResult extends Omit<SpanRun, 'ms'> {
 /** What is kept. */
 export interface DecodeResults {
   readonly bench: 'decode';
-  readonly machine: { readonly cpu: string; readonly cores: number };
+  readonly machine: { readonly cpu: string; readonly cores: number; readonly startLoad: number };
   readonly ceiling: readonly Ceiling[];
   readonly results: readonly CaseResult[];
   readonly spans: readonly SpanResult[];
@@ -112,14 +113,15 @@ function rounded(value: number): number {
 export function ceilingResult(runs: readonly CeilingRun[]): Ceiling[] {
   return [...new Set(runs.map(({ threads }) => threads))].map((threads) => {
     const own = runs.filter((run) => run.threads === threads);
-    const raw = own.map(({ readGBs, gflops }) => ({
+    const raw = own.map(({ readGBs, gflops, ortGflops }) => ({
       readGBs: rounded(readGBs),
       gflops: rounded(gflops),
+      ortGflops: rounded(ortGflops),
     }));
     return {
       threads,
       readGBs: Math.max(...raw.map((r) => r.readGBs)),
-      gflops: Math.max(...raw.map((r) => r.gflops)),
+      gflops: Math.max(...raw.flatMap((r) => [r.gflops, r.ortGflops])),
       raw,
     };
   });

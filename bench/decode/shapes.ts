@@ -10,7 +10,9 @@ export interface Shape {
   readonly vocab: number;
   readonly promptTokens: number;
   readonly newTokens: number;
-  /** Responses of one process, after a short one to warm up. */
+  /** Tokens of the prompt that warms a process up. */
+  readonly warmPrompt: number;
+  /** Responses of one process, after the short one that warms it up. */
   readonly repeats: number;
   /** Unless told otherwise. */
   readonly rounds: number;
@@ -20,15 +22,15 @@ export interface Shape {
 export const SHAPES = {
   quick: {
     ...{ hidden: 256, layers: 2, heads: 4, kvHeads: 2, inner: 512, vocab: 1024 },
-    ...{ promptTokens: 64, newTokens: 8, repeats: 1, rounds: 1 },
+    ...{ promptTokens: 64, newTokens: 8, warmPrompt: 64, repeats: 1, rounds: 1 },
   },
   small: {
     ...{ hidden: 768, layers: 12, heads: 12, kvHeads: 2, inner: 3072, vocab: 32000 },
-    ...{ promptTokens: 512, newTokens: 64, repeats: 2, rounds: 3 },
+    ...{ promptTokens: 512, newTokens: 64, warmPrompt: 512, repeats: 2, rounds: 3 },
   },
   '3b': {
     ...{ hidden: 2048, layers: 36, heads: 16, kvHeads: 2, inner: 11008, vocab: 151936 },
-    ...{ promptTokens: 128, newTokens: 32, repeats: 1, rounds: 2 },
+    ...{ promptTokens: 128, newTokens: 32, warmPrompt: 32, repeats: 1, rounds: 2 },
   },
 } as const satisfies Record<string, Shape>;
 /** A name of SHAPES. */
@@ -51,6 +53,8 @@ export const WARM_TOKENS = 4;
 export const SPAN_LATENTS = 36;
 /** Text tokens of a response with and without a span. */
 export const SPAN_TEXT_TOKENS = 128;
+/** Responses of each kind of one process. */
+export const SPAN_REPEATS = 3;
 
 /** What a child process measures. */
 export interface Work {
@@ -58,6 +62,7 @@ export interface Work {
   readonly vocab: number;
   readonly promptIds: readonly number[];
   readonly newTokens: number;
+  readonly warmPrompt: number;
   readonly warmTokens: number;
   readonly repeats: number;
   /** Measure responses with and without a span instead. */

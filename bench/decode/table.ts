@@ -58,6 +58,9 @@ export function decodeTable({ machine, ceiling, results, spans }: DecodeResults)
       ? []
       : [`${shape} ${threads}: ${(generateMs / responseMs).toFixed(2)}`],
   );
+  const agreed = sorted
+    .filter(({ variant }) => variant !== 'ours')
+    .map((r) => `${r.shape} ${r.variant} ${r.threads}: ${r.equalIds} of ${r.newTokens}`);
   const spanRows = spans.map(({ shape, threads, promptTokens, medianMs, ratio, ...span }) => [
     `${shape} f32, ${promptTokens} + ${span.textTokens}`,
     `${span.numLatents} latents`,
@@ -71,8 +74,9 @@ export function decodeTable({ machine, ceiling, results, spans }: DecodeResults)
       sorted.map((r) => caseRow(r, results)),
     ),
     '',
-    `Ceiling (${machine.cpu}): ${limits.join('; ')}; products of f32 matrices, so int8 kernels may pass it.`,
+    `Ceiling (${machine.cpu}, load ${machine.startLoad.toFixed(1)} before): ${limits.join('; ')}; products of f32 matrices, so int8 kernels may pass it.`,
     `PyTorch's generate() over its loop by hand, milliseconds a response: ${generated.join(', ')}.`,
+    `New tokens that agree with ours on the same weights: ${agreed.join(', ')}.`,
     '',
     ...table(
       ['model, tokens', 'span', 'threads', 'no span ms', 'markers alone ms', 'span ms', 'ratio'],

@@ -66,7 +66,7 @@ def measure(folder, work):
     load_ms = 1000 * (time.perf_counter() - before)
     prompt = torch.tensor([work["promptIds"]])
     with torch.inference_mode():
-        respond(model, prompt, work["warmTokens"])
+        respond(model, prompt[:, : work["warmPrompt"]], work["warmTokens"])
         responses = [respond(model, prompt, work["newTokens"]) for _ in range(work["repeats"])]
         peak = peak_bytes()
         generated = generate(model, prompt, work["newTokens"])
