@@ -1,8 +1,6 @@
 // Owns `gapvl explain`: says for pictures what size and how many tokens they get, and why.
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Raster } from '../data/raster.ts';
-import { DataError } from '../errors.ts';
 import { writeSafetensors } from '../engine/safetensors.ts';
 import { tensor } from '../engine/tensor.ts';
 import type { Tensor } from '../engine/tensor.ts';
@@ -19,27 +17,12 @@ import { QWEN_PATCH_SIZES, readPictureSettings, readPreprocessor } from '../stor
 import type { PictureSettings } from '../store/preprocessor.ts';
 import { defineCommand } from './command.ts';
 import * as option from './options.ts';
+import { readPictureFile } from './picture-file.ts';
 
 interface Explained extends ResizeExplanation {
   readonly file: string;
   readonly header: PictureHeader;
   readonly raster?: Raster;
-}
-
-async function readBytes(path: string): Promise<Uint8Array> {
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    throw new DataError(
-      {
-        what: `Picture ${path} cannot be read`,
-        got: cause instanceof Error ? cause.message : String(cause),
-        expected: 'a picture file',
-        fix: 'check the path',
-      },
-      cause,
-    );
-  }
 }
 
 async function settingsOf(folder: string | undefined): Promise<PictureSettings> {
@@ -56,7 +39,7 @@ async function explain(
   { patches, pixels }: PictureSettings,
   wantsPixels: boolean,
 ): Promise<Explained> {
-  const bytes = await readBytes(file);
+  const bytes = await readPictureFile(file);
   const header = await readPictureHeader(bytes, { name: file });
   const { patchSize, mergeSize } = patches;
   const used = orientedSize(header.stored, header.orientation);

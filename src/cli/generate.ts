@@ -1,8 +1,7 @@
 // Owns `gapvl generate`: answers a question about pictures, streaming text and latent spans.
-import { readFile } from 'node:fs/promises';
 import { hashModel } from '../context/provenance.ts';
 import type { Raster } from '../data/raster.ts';
-import { ConfigError, DataError } from '../errors.ts';
+import { ConfigError } from '../errors.ts';
 import { interventionOf, writesLatents } from '../evaluate/interventions.ts';
 import { askModel } from '../generate/ask.ts';
 import type { Answer, AnswerPiece, AskOptions, SpanSummary } from '../generate/ask.ts';
@@ -16,6 +15,7 @@ import type { Clock } from './clock.ts';
 import type { CommandContext } from './command.ts';
 import { defineCommand } from './command.ts';
 import * as option from './options.ts';
+import { readPictureFile } from './picture-file.ts';
 import { modelFolder, sessionOptions } from './running.ts';
 
 // `other` needs a second example, so it stays with `gapvl compare`.
@@ -30,21 +30,7 @@ const INTERVENTIONS = [
 const CALIBRATIONS = ['none', 'ema'] as const;
 
 async function readRaster(path: string): Promise<Raster> {
-  let bytes: Buffer;
-  try {
-    bytes = await readFile(path);
-  } catch (cause) {
-    throw new DataError(
-      {
-        what: `Picture ${path} cannot be read`,
-        got: cause instanceof Error ? cause.message : String(cause),
-        expected: 'a picture file',
-        fix: 'check the path',
-      },
-      cause,
-    );
-  }
-  return decodePicture(bytes, { name: path });
+  return decodePicture(await readPictureFile(path), { name: path });
 }
 
 function mean(values: readonly number[]): number {

@@ -2,6 +2,7 @@
 import { encodeGraph } from '../engine/encode.ts';
 import { Graph } from '../engine/graph.ts';
 import type { Value } from '../engine/graph.ts';
+import * as attention from '../engine/ops/attention.ts';
 import * as broadcast from '../engine/ops/broadcast.ts';
 import * as elementwise from '../engine/ops/elementwise.ts';
 import * as indexing from '../engine/ops/indexing.ts';
@@ -119,6 +120,10 @@ export const OPERATION_PROBES: Readonly<Record<string, Build>> = {
   rmsNorm: (p) => nn.rmsNorm(p.floats(), p.floats([SIDE]), 1e-6),
   crossEntropy: (p) => nn.crossEntropy(p.floats(), p.index(), p.floats([SIDE]), p.floats([])),
   linearPacked: (p) => packed.linearPacked(p.floats([1, 32]), p.matrix([SIDE, 1, 16])),
+  fusedAttention: (p) => {
+    const rows = (): Value => p.floats([1, SIDE, SIDE]);
+    return attention.fusedAttention(rows(), rows(), rows(), 2);
+  },
   gatherPacked: (p) => packed.gatherPacked(p.matrix([SIDE, 16]), p.index(), 32),
 };
 

@@ -28,6 +28,11 @@ export interface SessionOptions {
    * and costs up to a factor of ten beside other busy processes (docs/LOG.md).
    */
   readonly spinning?: boolean;
+  /**
+   * Let temporaries come from an arena that only grows. Default true; false gives them back after
+   * every run, which costs little where operators are large.
+   */
+  readonly arena?: boolean;
   /** Path prefix: writes ONNX Runtime's profile there, and nobody else looks where nodes ran. */
   readonly profile?: string;
 }
@@ -177,6 +182,7 @@ export class Session {
         },
       },
     };
+    if (options.arena === false) settings.enableCpuMemArena = false;
     if (options.threads !== undefined) settings.intraOpNumThreads = options.threads;
     const isWatched = device !== 'cpu' && options.profile === undefined;
     const placement = isWatched ? await ProfileFolder.create() : undefined;

@@ -17,14 +17,19 @@ export class KeyValueCache {
   readonly lengths: Int32Array;
   private readonly shape: CacheShape;
   private readonly memory = new Map<string, Float32Array>();
-  private capacity = 0;
+  /** An empty cache has one slot, unseen: WebGPU crashes on tensors without elements. */
+  private capacity = 1;
 
   constructor(shape: CacheShape, batch: number) {
     this.shape = shape;
     this.batch = batch;
     this.lengths = new Int32Array(batch);
     for (let layer = 0; layer < shape.numLayers; layer++) {
-      for (const kind of ['key', 'value']) this.memory.set(`${kind}.${layer}`, new Float32Array(0));
+      for (const kind of ['key', 'value'])
+        this.memory.set(
+          `${kind}.${layer}`,
+          new Float32Array(batch * shape.numKvHeads * shape.headSize),
+        );
     }
   }
 

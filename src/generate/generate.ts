@@ -187,6 +187,7 @@ export async function* generateEvents(
     prepared.filter((_, i) => i % copies === 0).map((p) => p.prompt),
     settings.maxNewTokens + 1,
     copies,
+    signal,
   );
   let { output } = batch;
   for (;;) {

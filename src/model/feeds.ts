@@ -16,7 +16,7 @@ export function int64Tensor(dims: readonly number[], values: ArrayLike<number>):
 }
 
 /** Tables of `moveRows` for padded segments: -1 (padding) becomes the row count, a zero row. */
-function segmentFeeds(name: string, lengths: Int32Array): Record<string, Tensor> {
+export function segmentFeeds(name: string, lengths: Int32Array): Record<string, Tensor> {
   const packing = packSegments(lengths);
   const rows = packing.unpackIndex.length;
   return {

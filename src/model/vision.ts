@@ -32,7 +32,7 @@ const VISION_RMS_EPSILON = 1e-6;
 const VISION_ROPE_THETA = 10000;
 
 /** How rows are grouped into attention segments. */
-interface Segments {
+export interface Segments {
   /** [P, X] to [S, L, X]. */
   readonly pack: (rows_PX: Value) => Value;
   /** [S, L, X] to [P, X]. */
@@ -73,7 +73,8 @@ function uniformSegments(length: number): Segments {
   };
 }
 
-function raggedSegments(graph: Graph, name: string, patches: DimLike): Segments {
+/** Segments of any lengths, by the tables `NAME_to` and `NAME_back`; see `segmentFeeds`. */
+export function raggedSegments(graph: Graph, name: string, patches: DimLike): Segments {
   const [s, l] = [`${name}_segments`, `${name}_length`];
   const to_SL = graph.input(`${name}_to`, 'i64', [s, l]);
   const back_P = graph.input(`${name}_back`, 'i64', [patches]);
@@ -143,14 +144,32 @@ function visionRotary(config: VisionConfig, positions_P2: Value): VisionRotary {
   return { cos_P1E: reshape(cos(angles_PE), shape), sin_P1E: reshape(sin(angles_PE), shape) };
 }
 
-function visionAttention(
+/** Query, key and value of patches, heads side by side; query and key turned, query not scaled. */
+export interface VisionHeads {
+  readonly query_PC: Value;
+  readonly key_PC: Value;
+  readonly value_PC: Value;
+}
+
+function norm(x: Value, parameters: Parameters, name: string): Value {
+  return rmsNorm(x, parameters(`${name}.weight`), VISION_RMS_EPSILON);
+}
+
+const blockName = (block: number): string => `visual.blocks.${block}`;
+
+/** The part of a block before its attention: x [P, C] to what attends. */
+export function visionHeads(
   config: VisionConfig,
-  qkv_PX: Value,
-  rotary: VisionRotary,
-  segments: Segments,
-): Value {
+  parameters: Parameters,
+  block: number,
+  x_PC: Value,
+  positions_P2: Value,
+): VisionHeads {
+  const at = blockName(block);
   const heads = config.numHeads;
   const headSize = config.hiddenSize / heads;
+  const rotary = visionRotary(config, positions_P2);
+  const qkv_PX = project(norm(x_PC, parameters, `${at}.norm1`), parameters, `${at}.attn.qkv`, true);
   const p = dimAt(qkv_PX.shape, 0);
   const part = (index: number): Value =>
     slice(qkv_PX, 1, index * config.hiddenSize, (index + 1) * config.hiddenSize);
@@ -159,19 +178,43 @@ function visionAttention(
     const y_PHE = add(mul(x_PHE, rotary.cos_P1E), mul(rotateHalf(x_PHE), rotary.sin_P1E));
     return reshape(y_PHE, [p, config.hiddenSize]);
   };
+  return { query_PC: turned(0), key_PC: turned(1), value_PC: part(2) };
+}
+
+/** Attention inside segments, all scores written out: [P, C]. */
+export function attendWithin(
+  config: VisionConfig,
+  { query_PC, key_PC, value_PC }: VisionHeads,
+  segments: Segments,
+): Value {
+  const heads = config.numHeads;
+  const headSize = config.hiddenSize / heads;
   const packed = (rows: Value, order: readonly number[]): Value => {
     const x_SLC = segments.pack(rows);
     const [s, l] = [dimAt(x_SLC.shape, 0), dimAt(x_SLC.shape, 1)];
     return transpose(reshape(x_SLC, [s, l, heads, headSize]), order);
   };
-  const query_SHLE = packed(scale(turned(0), 1 / Math.sqrt(headSize)), [0, 2, 1, 3]);
-  const key_SHEL = packed(turned(1), [0, 2, 3, 1]);
-  const value_SHLE = packed(part(2), [0, 2, 1, 3]);
+  const query_SHLE = packed(scale(query_PC, 1 / Math.sqrt(headSize)), [0, 2, 1, 3]);
+  const key_SHEL = packed(key_PC, [0, 2, 3, 1]);
+  const value_SHLE = packed(value_PC, [0, 2, 1, 3]);
   const scores = matmul(query_SHLE, key_SHEL);
   const weights = softmax(segments.bias_S11L ? add(scores, segments.bias_S11L) : scores);
   const mixed_SLHE = transpose(matmul(weights, value_SHLE), [0, 2, 1, 3]);
   const [s, l] = [dimAt(mixed_SLHE.shape, 0), dimAt(mixed_SLHE.shape, 1)];
   return segments.unpack(reshape(mixed_SLHE, [s, l, config.hiddenSize]));
+}
+
+/** The part of a block after its attention: x [P, C] and what was attended to [P, C] to [P, C]. */
+export function finishBlock(
+  parameters: Parameters,
+  block: number,
+  x_PC: Value,
+  mixed_PC: Value,
+): Value {
+  const at = blockName(block);
+  const afterAttention = add(x_PC, project(mixed_PC, parameters, `${at}.attn.proj`, true));
+  const normed = norm(afterAttention, parameters, `${at}.norm2`);
+  return add(afterAttention, swiglu(normed, parameters, `${at}.mlp`, true));
 }
 
 /** One vision block: x [P, C] to [P, C]. Source: Qwen2_5_VLVisionBlock. */
@@ -182,18 +225,10 @@ export function visionBlock(
   x_PC: Value,
   inputs: VisionInputs,
 ): Value {
-  const at = `visual.blocks.${block}`;
-  const rotary = visionRotary(config, inputs.positions_P2);
+  const heads = visionHeads(config, parameters, block, x_PC, inputs.positions_P2);
   const segments = config.fullAttentionBlocks.includes(block) ? inputs.picture : inputs.window;
-  const biased = (x: Value, name: string): Value => project(x, parameters, `${at}.${name}`, true);
-  const norm = (x: Value, name: string): Value =>
-    rmsNorm(x, parameters(`${at}.${name}.weight`), VISION_RMS_EPSILON);
-  const qkv = biased(norm(x_PC, 'norm1'), 'attn.qkv');
-  const afterAttention = add(
-    x_PC,
-    biased(visionAttention(config, qkv, rotary, segments), 'attn.proj'),
-  );
-  return add(afterAttention, swiglu(norm(afterAttention, 'norm2'), parameters, `${at}.mlp`, true));
+  const mixed_PC = attendWithin(config, heads, segments);
+  return finishBlock(parameters, block, x_PC, mixed_PC);
 }
 
 /** Patches to vision states: the patch convolution is a product because patches do not overlap. */
@@ -206,19 +241,30 @@ export function embedPatches(
   return linear(pixels_PF, reshape(kernel, [config.hiddenSize, dimAt(pixels_PF.shape, 1)]));
 }
 
-/** Vision states [P, C] to picture tokens [M, D] in the order of the picture. Source: Qwen2_5_VLPatchMerger. */
+/** Vision states [P, C] to picture tokens [M, D], in the order they come. Source: Qwen2_5_VLPatchMerger. */
+export function mergeUnits(
+  config: VisionConfig,
+  parameters: Parameters,
+  x_PC: Value,
+  merged: DimLike,
+): Value {
+  const width = config.hiddenSize * config.mergeSize * config.mergeSize;
+  const normed = norm(x_PC, parameters, 'visual.merger.ln_q');
+  const layer = (x: Value, index: number): Value =>
+    project(x, parameters, `visual.merger.mlp.${index}`, true);
+  return layer(gelu(layer(reshape(normed, [merged, width]), 0)), 2);
+}
+
+/** Vision states [P, C] in window order to picture tokens [M, D] in the order of the picture. */
 export function mergePatches(
   config: VisionConfig,
   parameters: Parameters,
   x_PC: Value,
   inputs: VisionInputs,
 ): Value {
-  const width = config.hiddenSize * config.mergeSize * config.mergeSize;
-  const normed = rmsNorm(x_PC, parameters('visual.merger.ln_q.weight'), VISION_RMS_EPSILON);
-  const layer = (x: Value, index: number): Value =>
-    project(x, parameters, `visual.merger.mlp.${index}`, true);
-  const units = reshape(normed, [dimAt(inputs.mergedOrder_M.shape, 0), width]);
-  return moveRows(layer(gelu(layer(units, 0)), 2), inputs.mergedOrder_M, inputs.mergedBack_M);
+  const { mergedOrder_M, mergedBack_M } = inputs;
+  const units = mergeUnits(config, parameters, x_PC, dimAt(mergedOrder_M.shape, 0));
+  return moveRows(units, mergedOrder_M, mergedBack_M);
 }
 
 /** The whole vision tower: picture tokens [M, D]. */

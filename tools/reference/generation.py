@@ -1,6 +1,6 @@
 """Greedy decoding against the original's `generate` on fresh random configurations, token by token.
 
-Usage: bash tools/reference/generation.sh [--seed N] [--configs N] [--tokens N] [--only NAME]
+Usage: npm run greedy [--seed N] [--configs N] [--tokens N] [--only NAME]
 Each row is decoded by the original alone, and by us in one batch with the others. A row that differs
 where the two best scores are closer than TIE (relative) is a tie: counted apart, and compared up to
 there. The last line counts rows; exits with 1 if any failed.

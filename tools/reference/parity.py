@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 import original
 from cases import KINDS, NUM_FREE, Case, parity_cases
 from compare import PARTS, Finding, compare
-from report import BY_PART, Result, by_part, line, markdown, table
+from report import BY_PART, Result, by_part, line, markdown, table, written_by_hand
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_SECONDS = 600
@@ -124,7 +124,7 @@ def main() -> int:
         command = f"npm run parity -- --seed {seed} --markdown docs/PARITY.md"
         if options.configs != count:
             command += f" --configs {options.configs}"
-        options.markdown.write_text(markdown(results, versions, command))
+        options.markdown.write_text(markdown(results, versions, command) + written_by_hand(options.markdown))
     failed = sum(not finding.passed for finding in findings)
     if not findings:
         print("parity: nothing was compared", file=sys.stderr)

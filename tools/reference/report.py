@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from cases import Case
 from compare import PARTS, Finding
@@ -93,6 +94,16 @@ def by_case(results: list[Result]) -> list[list[str]]:
         errors = [number(max((f.error for f in group), default=0.0)) for group in groups]
         rows.append([result.case.name, *errors, result.case.summary()])
     return rows
+
+
+BY_HAND = "<!-- below: other parts, each with the command that shows it -->"
+
+
+def written_by_hand(path: Path) -> str:
+    """Returns what the file says behind the parts that a run rewrites."""
+    text = path.read_text() if path.exists() else ""
+    at = text.find(BY_HAND)
+    return "" if at < 0 else "\n" + text[at:]
 
 
 def markdown(results: list[Result], versions: str, command: str) -> str:

@@ -26,7 +26,7 @@ const CUTTING = { ...ELEMENTWISE_CUTS, ...STRUCTURE_CUTS };
 const NOT_OPERATIONS = ['reducedShape', 'numBlocks', 'zeroBytes'];
 
 /** Operations for decoding, without a rule; their own test asks for a gradient and gets an error. */
-const WITHOUT_RULE = ['gatherPacked', 'linearPacked'];
+const WITHOUT_RULE = ['fusedAttention', 'gatherPacked', 'linearPacked'];
 
 const SEED = 20260101;
 const RUNS = { first: 20, second: 7, forward: 20 };

@@ -17,6 +17,7 @@ import { rasterGrid } from '../../../src/processor/patches.ts';
 import { Rng } from '../../../src/rng.ts';
 import { MINI_LATENTS, SESSION, miniGapModel } from '../../helpers/mini-gap.ts';
 import { MINI_WORDS } from '../../helpers/mini-model.ts';
+import { relativeError } from '../../helpers/relative-error.ts';
 
 const GREEDY: GenerationSettings = {
   numLatents: MINI_LATENTS,
@@ -108,6 +109,29 @@ describe('a batch of rows of different lengths and pictures', () => {
       expect(new Set(batch.map(({ ids }) => ids.join())).size).toBeGreaterThan(4);
     },
   );
+
+  it.each([1, 3, 7])('writes the same when prompts are read %d tokens at a time', async (tokens) => {
+    const whole = await generateBatch(decoder, requests, GREEDY);
+    await using patient = await Decoder.create(model, { ...SESSION, prefillTokens: tokens });
+    const pieces = await generateBatch(patient, requests, GREEDY);
+    expect(words(pieces)).toEqual(words(whole));
+    for (const [row, { latents }] of whole.entries()) {
+      const found = pieces[row]?.latents ?? [];
+      expect(found).toHaveLength(latents.length);
+      latents.forEach((latent, i) => {
+        expect(relativeError(found[i] ?? [], latent)).toBeLessThan(1e-4);
+      });
+    }
+  });
+
+  it('stops between two pieces of a prompt when asked to', async () => {
+    await using patient = await Decoder.create(model, { ...SESSION, prefillTokens: 2 });
+    const controller = new AbortController();
+    const events = generateEvents(patient, requests, GREEDY, controller.signal);
+    const first = events.next();
+    controller.abort(new Error('enough'));
+    await expect(first).rejects.toThrow('enough');
+  });
 
   it('penalises what was written before, which gives other words', async () => {
     const plain = await generateBatch(decoder, requests, GREEDY);
