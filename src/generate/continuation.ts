@@ -43,8 +43,8 @@ function noText(): never {
   });
 }
 
-/** A model of which only the weights are there. */
-function bareBundle(checkpoint: Checkpoint): ModelBundle {
+/** A model of which only the weights are there: ids go in and come out, nothing is encoded. */
+export function bareBundle(checkpoint: Checkpoint): ModelBundle {
   const { vision, tokens } = checkpoint.config;
   return {
     checkpoint,

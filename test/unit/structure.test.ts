@@ -115,7 +115,7 @@ function readTree(folder: string): Map<string, string> {
   const entries = readdirSync(join(root, folder), { withFileTypes: true });
   for (const entry of entries) {
     const path = posix.join(folder, entry.name);
-    if (entry.isDirectory() && !['onnx-pb', '.venv'].includes(entry.name)) {
+    if (entry.isDirectory() && !['onnx-pb', '.venv', 'node_modules'].includes(entry.name)) {
       for (const [key, text] of readTree(path)) sources.set(key, text);
     } else if (entry.isFile() && entry.name.endsWith('.ts')) {
       sources.set(path, readFileSync(join(root, path), 'utf8'));
