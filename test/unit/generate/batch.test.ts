@@ -110,19 +110,22 @@ describe('a batch of rows of different lengths and pictures', () => {
     },
   );
 
-  it.each([1, 3, 7])('writes the same when prompts are read %d tokens at a time', async (tokens) => {
-    const whole = await generateBatch(decoder, requests, GREEDY);
-    await using patient = await Decoder.create(model, { ...SESSION, prefillTokens: tokens });
-    const pieces = await generateBatch(patient, requests, GREEDY);
-    expect(words(pieces)).toEqual(words(whole));
-    for (const [row, { latents }] of whole.entries()) {
-      const found = pieces[row]?.latents ?? [];
-      expect(found).toHaveLength(latents.length);
-      latents.forEach((latent, i) => {
-        expect(relativeError(found[i] ?? [], latent)).toBeLessThan(1e-4);
-      });
-    }
-  });
+  it.each([1, 3, 7])(
+    'writes the same when prompts are read %d tokens at a time',
+    async (tokens) => {
+      const whole = await generateBatch(decoder, requests, GREEDY);
+      await using patient = await Decoder.create(model, { ...SESSION, prefillTokens: tokens });
+      const pieces = await generateBatch(patient, requests, GREEDY);
+      expect(words(pieces)).toEqual(words(whole));
+      for (const [row, { latents }] of whole.entries()) {
+        const found = pieces[row]?.latents ?? [];
+        expect(found).toHaveLength(latents.length);
+        latents.forEach((latent, i) => {
+          expect(relativeError(found[i] ?? [], latent)).toBeLessThan(1e-4);
+        });
+      }
+    },
+  );
 
   it('stops between two pieces of a prompt when asked to', async () => {
     await using patient = await Decoder.create(model, { ...SESSION, prefillTokens: 2 });
