@@ -10,7 +10,7 @@ import { Decoder } from '../src/generate/decoder.ts';
 import { openGapModel } from '../src/store/latent-head.ts';
 import { Rng } from '../src/rng.ts';
 
-const PROMPT_TOKENS = 128;
+const PROMPT_TOKENS = Number(process.env['PROMPT_TOKENS'] ?? 128);
 const STEPS = 32;
 /** Logits of these many ids are compared: ids of a row of the table, spread over the vocabulary. */
 const THREADS = 2;
