@@ -12,7 +12,6 @@ import { Rng } from '../src/rng.ts';
 
 const PROMPT_TOKENS = Number(process.env['PROMPT_TOKENS'] ?? 128);
 const STEPS = 32;
-/** Logits of these many ids are compared: ids of a row of the table, spread over the vocabulary. */
 const THREADS = 2;
 
 interface Run {
