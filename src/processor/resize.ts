@@ -155,6 +155,9 @@ const OVERRUN_BYTES = 16;
  * (Pillow 13 does the height first where it shrinks by more than twice as many pixels as the
  * width; results then differ by a few levels. Published checkpoints were made before.)
  * A raster that already has the size is returned as it is.
+ *
+ * The kernel's memory stays below 16 MB for every picture that `decodePicture` accepts by default,
+ * when its size comes from `smartResize` under Qwen's limits.
  * @throws ShapeError when the data of the raster is not as long as its sides say, or a side is 0.
  */
 export function resizeBicubic(raster: Raster, size: PictureSize): Raster {
