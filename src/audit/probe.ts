@@ -105,11 +105,12 @@ export async function probe(
     numClasses += names.length;
     numMajority += Math.max(...names.map((_, c) => classes.filter((own) => own === c).length));
     const folds = stratifiedFolds(classes, numFolds, rng.fork(`folds/${group}`));
-    const part: PreparedFold[] = [];
+    const rows = takeRows(data.features_NF, data.width, members);
+    const parts: PreparedFold[] = [];
     for (let fold = 0; fold < numFolds; fold++) {
-      part.push(await prepareFold(selectRows(data, members), data.width, folds, fold));
+      parts.push(await prepareFold(rows, data.width, folds, fold));
     }
-    const own = crossValidate(part, classes, names.length, options, rng.fork(`inner/${group}`));
+    const own = crossValidate(parts, classes, names.length, options, rng.fork(`inner/${group}`));
     strengths.push(...own.strengths);
     members.forEach((index, i) => {
       const predicted = own.predicted[i] ?? 0;
@@ -119,7 +120,7 @@ export async function probe(
     for (let shuffle = 0; shuffle < numShuffles; shuffle++) {
       const stream = rng.fork(`shuffle/${group}/${shuffle}`);
       const shuffled = Int32Array.from(stream.shuffle([...classes]));
-      const { predicted } = crossValidate(part, shuffled, names.length, options, stream);
+      const { predicted } = crossValidate(parts, shuffled, names.length, options, stream);
       const numRight = predicted.filter((guess, i) => guess === shuffled[i]).length;
       numShuffledRight[shuffle] = (numShuffledRight[shuffle] ?? 0) + numRight;
     }
@@ -187,12 +188,9 @@ export function crossValidate(
       strengths.length === 1
         ? (strengths[0] ?? 0)
         : chooseStrength(part, classes, numClasses, strengths, numInnerFolds, rng.fork(`${fold}`));
-    const [chances_NC] = predict(part, part.train, part.test, classes, numClasses, [strength]);
+    const chances_NC = openFit(part, part.train, part.test, classes, numClasses)(strength);
     part.test.forEach((item, t) => {
-      const row = Array.from(
-        { length: numClasses },
-        (_, c) => chances_NC?.[t * numClasses + c] ?? 0,
-      );
+      const row = Array.from({ length: numClasses }, (_, c) => chances_NC[t * numClasses + c] ?? 0);
       predicted[item] = row.indexOf(Math.max(...row));
     });
     return strength;
@@ -200,7 +198,11 @@ export function crossValidate(
   return { predicted, strengths: chosen };
 }
 
-/** The strength of least cross entropy over inner folds of the training part; the larger of equals. */
+/**
+ * The strength of least cross entropy over inner folds of the training part: from the strongest on
+ * until the cross entropy rises, which spares the slow fits of weak penalties where labels cannot
+ * be read.
+ */
 function chooseStrength(
   part: PreparedFold,
   classes: Int32Array,
@@ -209,32 +211,37 @@ function chooseStrength(
   numInnerFolds: number,
   rng: Rng,
 ): number {
-  const descending = [...strengths].sort((a, b) => b - a);
-  const losses = descending.map(() => 0);
   const own = Int32Array.from(part.train, (i) => classes[i] as number);
   const folds = stratifiedFolds(own, numInnerFolds, rng);
-  for (let fold = 0; fold < numInnerFolds; fold++) {
-    const train = part.train.filter((_, i) => folds[i] !== fold);
-    const test = part.train.filter((_, i) => folds[i] === fold);
-    predict(part, train, test, classes, numClasses, descending).forEach((chances_NC, s) => {
+  const inner = Array.from({ length: numInnerFolds }, (_, fold) => {
+    const train = part.train.filter((_item, i) => folds[i] !== fold);
+    const test = part.train.filter((_item, i) => folds[i] === fold);
+    return { test, fit: openFit(part, train, test, classes, numClasses) };
+  });
+  let [best, least] = [NaN, Infinity];
+  for (const strength of [...strengths].sort((a, b) => b - a)) {
+    let loss = 0;
+    for (const { test, fit } of inner) {
+      const chances_NC = fit(strength);
       test.forEach((item, t) => {
         const chance = chances_NC[t * numClasses + (classes[item] as number)] ?? 0;
-        losses[s] = (losses[s] ?? 0) - Math.log(Math.max(chance, NO_CHANCE));
+        loss -= Math.log(Math.max(chance, NO_CHANCE));
       });
-    });
+    }
+    if (loss >= least) break;
+    [best, least] = [strength, loss];
   }
-  return descending[losses.indexOf(Math.min(...losses))] ?? 0;
+  return best;
 }
 
-/** Chances [test, C] for each strength, given strongest first: a fit starts from the one before. */
-function predict(
+/** Fits on `train` and gives chances [test, C]; each strength starts from the fit before it. */
+function openFit(
   part: PreparedFold,
   train: readonly number[],
   test: readonly number[],
   classes: Int32Array,
   numClasses: number,
-  strengths: readonly number[],
-): Float64Array[] {
+): (strength: number) => Float64Array {
   const { width } = part;
   // A class without an item has no place in the fit: its free intercept would run away.
   const present = [...new Set(train.map((i) => classes[i] as number))].sort((a, b) => a - b);
@@ -245,32 +252,26 @@ function predict(
     numClasses: present.length,
   };
   const rows_NR = takeRows(part.rows_NR, width, test);
-  let start: Float64Array | undefined;
-  return strengths.map((strength) => {
-    const options = start === undefined ? {} : { start };
-    start = fitLogistic({ ...problem, strength }, { ...options, tolerance: CV_TOLERANCE });
-    const fitted = logisticProbabilities(rows_NR, width, start);
+  let start: Float64Array = new Float64Array(present.length * (width + 1));
+  return (strength) => {
+    start = fitLogistic({ ...problem, strength }, { start, tolerance: CV_TOLERANCE });
     const chances_NC = new Float64Array(test.length * numClasses);
-    fitted.forEach((chance, at) => {
+    logisticProbabilities(rows_NR, width, start).forEach((chance, at) => {
       const c = present[at % present.length] ?? 0;
       chances_NC[Math.floor(at / present.length) * numClasses + c] = chance;
     });
     return chances_NC;
-  });
+  };
 }
 
-function takeRows(rows: Float64Array, width: number, places: readonly number[]): Float64Array {
+function takeRows(
+  rows: Float32Array | Float64Array,
+  width: number,
+  places: readonly number[],
+): Float64Array {
   const taken = new Float64Array(places.length * width);
   places.forEach((place, i) => {
     taken.set(rows.subarray(place * width, (place + 1) * width), i * width);
-  });
-  return taken;
-}
-
-function selectRows({ features_NF, width }: ProbeData, places: readonly number[]): Float64Array {
-  const taken = new Float64Array(places.length * width);
-  places.forEach((place, i) => {
-    taken.set(features_NF.subarray(place * width, (place + 1) * width), i * width);
   });
   return taken;
 }
