@@ -36,6 +36,8 @@ export interface GenerationSettings extends Sampling {
   readonly stop?: readonly string[];
   readonly intervention: Intervention;
   readonly calibration: Calibration;
+  /** What positions after a span may not see, besides what the model was trained not to. */
+  readonly afterSpan?: 'picture-hidden';
   /** Keeps the logits at the first position after each row's first span. */
   readonly keepAfterSpan?: boolean;
 }
