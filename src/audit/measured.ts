@@ -1,0 +1,35 @@
+// Owns how numbers with intervals get from statistics into tables, and what journal files are called there.
+import type { MeanInterval } from '../evaluate/statistics.ts';
+import type { Measured, PartName } from './types.ts';
+
+/** A mean with its interval as a table's cell. */
+export function measured({ mean, low, high }: MeanInterval): Measured {
+  return { value: mean, low, high };
+}
+
+/** Journal of an arm inside the audit's folder. */
+export function armItems(name: string): string {
+  return `items/arm-${name}.jsonl`;
+}
+
+/** Journal of a part inside the audit's folder. */
+export function partItems(name: PartName): string {
+  return `items/part-${name}.jsonl`;
+}
+
+/** A number in a sentence, three significant digits without a power of ten where it can be. */
+export function told(value: number): string {
+  if (!Number.isFinite(value)) return 'no number';
+  return String(Number(value.toPrecision(3)));
+}
+
+/** A share in a sentence. */
+export function toldPercent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}
+
+/** A difference of shares with its interval in a sentence. */
+export function toldPoints({ mean, low, high }: MeanInterval): string {
+  const points = (x: number): string => `${x < 0 ? '-' : '+'}${Math.abs(100 * x).toFixed(1)}`;
+  return `${points(mean)} points (${points(low)} to ${points(high)})`;
+}
