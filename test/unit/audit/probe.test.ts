@@ -2,15 +2,15 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { DataError, RuntimeError, ShapeError } from '../../../src/errors.ts';
-import { fitLogistic, logisticLoss, logisticProbabilities } from '../../../src/audit/logistic.ts';
-import { principalCoordinates } from '../../../src/audit/probe-design.ts';
 import {
   crossValidate,
   prepareFold,
-  probe,
   PROBE_STRENGTHS,
   stratifiedFolds,
-} from '../../../src/audit/probe.ts';
+} from '../../../src/audit/cross-validate.ts';
+import { fitLogistic, logisticLoss, logisticProbabilities } from '../../../src/audit/logistic.ts';
+import { principalCoordinates } from '../../../src/audit/probe-design.ts';
+import { probe } from '../../../src/audit/probe.ts';
 import { Rng } from '../../../src/rng.ts';
 
 interface Golden {
