@@ -18,8 +18,10 @@ export interface StrengthOptions {
  * 1 / (s n) there). ours: from nearly separating to nearly the majority.
  */
 export const PROBE_STRENGTHS: readonly number[] = [1e-4, 1e-3, 1e-2, 1e-1, 1];
-/** Gradient at which a fit of cross-validation ends; the loss is then exact to about 1e-6. */
-const CV_TOLERANCE = 1e-3; // ours: predictions do not change below, see the test
+/** Gradient at which fits that choose a strength end; their cross entropy is then right to 1e-5. */
+const CHOICE_TOLERANCE = 1e-3; // ours
+/** Gradient at which fits that predict end: predictions then do not depend on where they started. */
+const PREDICTION_TOLERANCE = 1e-5; // ours
 /** Chance of a class that a training part does not know: equally bad for all strengths. */
 const NO_CHANCE = 1e-12;
 
@@ -70,8 +72,10 @@ export function crossValidate(
       strengths.length === 1
         ? (strengths[0] ?? 0)
         : chooseStrength(part, classes, numClasses, strengths, numInnerFolds, rng.fork(`${fold}`));
-    const chances_NC = openFit(part, part.train, part.test, classes, numClasses)(strength);
-    part.test.forEach((item, t) => {
+    const { train, test } = part;
+    const fit = openFit(part, train, test, classes, numClasses, PREDICTION_TOLERANCE);
+    const chances_NC = fit(strength);
+    test.forEach((item, t) => {
       const row = Array.from({ length: numClasses }, (_, c) => chances_NC[t * numClasses + c] ?? 0);
       predicted[item] = row.indexOf(Math.max(...row));
     });
@@ -98,7 +102,7 @@ function chooseStrength(
   const inner = Array.from({ length: numInnerFolds }, (_, fold) => {
     const train = part.train.filter((_item, i) => folds[i] !== fold);
     const test = part.train.filter((_item, i) => folds[i] === fold);
-    return { test, fit: openFit(part, train, test, classes, numClasses) };
+    return { test, fit: openFit(part, train, test, classes, numClasses, CHOICE_TOLERANCE) };
   });
   let [best, least] = [NaN, Infinity];
   for (const strength of [...strengths].sort((a, b) => b - a)) {
@@ -123,6 +127,7 @@ function openFit(
   test: readonly number[],
   classes: Int32Array,
   numClasses: number,
+  tolerance: number,
 ): (strength: number) => Float64Array {
   const { width } = part;
   // A class without an item has no place in the fit: its free intercept would run away.
@@ -134,9 +139,10 @@ function openFit(
     numClasses: present.length,
   };
   const rows_NR = takeRows(part.rows_NR, width, test);
-  let start: Float64Array = new Float64Array(present.length * (width + 1));
+  let start: Float64Array | undefined;
   return (strength) => {
-    start = fitLogistic({ ...problem, strength }, { start, tolerance: CV_TOLERANCE });
+    const options = { tolerance, ...(start ? { start } : {}) };
+    start = fitLogistic({ ...problem, strength }, options);
     const chances_NC = new Float64Array(test.length * numClasses);
     logisticProbabilities(rows_NR, width, start).forEach((chance, at) => {
       const c = present[at % present.length] ?? 0;

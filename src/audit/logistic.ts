@@ -16,7 +16,7 @@ export interface LogisticProblem {
 
 /** How far a fit goes. */
 export interface FitOptions {
-  /** Weights to start from, [C, R + 1]; default zeros. */
+  /** Weights to start from, [C, R + 1]; default zeros, intercepts for the shares of the classes. */
   readonly start?: Float64Array;
   /** Stops when the gradient, each entry over the root of its curvature bound, is this short. */
   readonly tolerance?: number;
@@ -109,7 +109,7 @@ export function fitLogistic(problem: LogisticProblem, options: FitOptions = {}):
   const size = numClasses * (width + 1);
   const inverse = inverseCurvature(problem);
   const history: StepPair[] = [];
-  let weights: Float64Array = options.start?.slice() ?? new Float64Array(size);
+  let weights: Float64Array = options.start?.slice() ?? startWeights(problem);
   let gradient: Float64Array = new Float64Array(size);
   let loss = logisticLoss(problem, weights, gradient);
   for (let step = 0; step < MAX_STEPS; step++) {
@@ -138,6 +138,16 @@ export function fitLogistic(problem: LogisticProblem, options: FitOptions = {}):
     expected: `finite rows, a gradient of at most ${tolerance}`,
     fix: 'look for NaN or very large numbers in what it is fitted on, or raise its strength',
   });
+}
+
+/** Right where rows say nothing, and near it under a strong penalty. */
+function startWeights({ width, classes_N, numClasses }: LogisticProblem): Float64Array {
+  const weights = new Float64Array(numClasses * (width + 1));
+  for (let c = 0; c < numClasses; c++) {
+    const count = classes_N.filter((own) => own === c).length;
+    weights[c * (width + 1) + width] = Math.log(Math.max(count, 0.5));
+  }
+  return weights;
 }
 
 /** A step s, the change y of the gradient over it, 1 / (s y), and how y compares with the bound. */

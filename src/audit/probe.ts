@@ -25,7 +25,7 @@ export interface ProbeOptions extends StrengthOptions {
   readonly rng: Rng;
   /** Default 5. */
   readonly numFolds?: number;
-  /** Times the labels are shuffled for the control. Default 10. */
+  /** Times the labels are shuffled for the control. Default 5. */
   readonly numShuffles?: number;
 }
 
@@ -78,7 +78,7 @@ export async function probe(
   options: ProbeOptions,
 ): Promise<ProbeResult | undefined> {
   checkData(data);
-  const { rng, numFolds = 5, numShuffles = 10 } = options;
+  const { rng, numFolds = 5, numShuffles = 5 } = options;
   const { kept, dropped } = keepFrequent(data, numFolds);
   const items: ProbedItem[] = [];
   const strengths: number[] = [];

@@ -103,7 +103,7 @@ export function siteTable(sites: readonly SiteProbe[]): AuditTable {
     })),
     note:
       'Cross-validated in five folds, a probe for each task. Labels shuffled: mean and 95 % band ' +
-      'of ten shuffles. Penalty: mean cross entropy + s / 2 |W|^2 on standardised features over ' +
+      'of five shuffles. Penalty: mean cross entropy + s / 2 |W|^2 on standardised features over ' +
       'sqrt(D), chosen by inner folds in each training part.',
     items: [partItems('probe')],
   };
