@@ -62,10 +62,10 @@ export function samePlaceCosines(
     const toTask = dot(own_KD, total_KD);
     const numOthers = examples.length - count;
     return {
-      ...(count > 1
-        ? { sameTask: (toTask - dot(own_KD, own_KD)) / numPlaces / (count - 1) }
+      ...(count > 1 ? { sameTask: (toTask - dot(own_KD, own_KD)) / numPlaces / (count - 1) } : {}),
+      ...(numOthers > 0
+        ? { otherTask: (dot(own_KD, all_KD) - toTask) / numPlaces / numOthers }
         : {}),
-      ...(numOthers > 0 ? { otherTask: (dot(own_KD, all_KD) - toTask) / numPlaces / numOthers } : {}),
     };
   });
 }
