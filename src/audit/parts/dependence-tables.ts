@@ -3,13 +3,14 @@
 import { clusteredInterval } from '../../evaluate/effects.ts';
 import type { MeanInterval } from '../../evaluate/statistics.ts';
 import type { Rng } from '../../rng.ts';
-import { measured, partItems } from '../measured.ts';
+import { partFile } from '../journals.ts';
+import { measured } from '../measured.ts';
 import { spreadOf, sumsOf } from '../sums.ts';
 import type { AuditTable, Cell } from '../types.ts';
 import type { DependenceRecord } from './dependence-records.ts';
 
 /** Journal of the part. */
-export const ITEMS = [partItems('dependence')];
+export const ITEMS = [partFile('dependence')];
 
 /** How many nats an answer loses when m latents are replaced. */
 export interface StepDrop {

@@ -1,6 +1,8 @@
 // Owns the part of the audit on fixed-context dependence: what it replaces, what it looks at, its records.
 // Axes: K latents, D hidden, L layers, M picture tokens.
 import { Rng } from '../../rng.ts';
+import { latentsOf } from '../arms.ts';
+import { meanOfSpans } from '../replacements.ts';
 import { answerIds, answerQuestions } from '../answer-labels.ts';
 import type { AnswerLogProbs, AnswerQuestions } from '../answer-labels.ts';
 import { decidingRegion } from '../deciding-region.ts';
@@ -22,14 +24,11 @@ export function replacedSteps(numLatents: number): number[] {
 /** Mean latent of each place over rows with a whole span: what all examples have in common. */
 function meanLatents({ rows, generation }: AuditContext): Float32Array[] {
   const whole = rows.filter(({ result }) => result.latents.length === generation.numLatents);
-  const width = whole[0]?.result.latents[0]?.length ?? 0;
-  return Array.from({ length: generation.numLatents }, (_, k) => {
-    const sums_D = new Float64Array(width);
-    for (const { result } of whole) {
-      result.latents[k]?.forEach((x, d) => (sums_D[d] = (sums_D[d] ?? 0) + x));
-    }
-    return Float32Array.from(sums_D, (sum) => sum / whole.length);
-  });
+  const mean_KD = meanOfSpans(whole.flatMap((row) => latentsOf(row) ?? []));
+  const width = mean_KD.length / generation.numLatents;
+  return Array.from({ length: generation.numLatents }, (_, k) =>
+    mean_KD.subarray(k * width, (k + 1) * width),
+  );
 }
 
 /** Why a row has no log-probabilities to compare. */
@@ -147,7 +146,7 @@ async function regionOf(
   const found = decidingRegion(context.model.bundle, pictures);
   if ('obstacle' in found) return { noRegion: found.obstacle };
   const at = comparable(context, index);
-  const [other] = at === undefined ? [] : await observer.rows(at, at + 1);
+  const other = at === undefined ? undefined : await observer.row(at);
   const otherMaps = other?.attention?.latents.map_LM;
   const region: RegionAttention = {
     share: found.tokens.length / found.numTokens,
@@ -161,13 +160,12 @@ async function* collectDependence(
   context: AuditContext,
   done: number,
 ): AsyncGenerator<readonly PartRecord[], void> {
-  const { rows, batchSize, model, session, signal, generation } = context;
+  const { rows, model, session, signal, generation } = context;
   if (done >= rows.length) return;
   const means = meanLatents(context);
   await using observer = new RowObserver(context);
   await using labels = await LabelObserver.create(model, session);
-  for (let start = done; start < rows.length; start += batchSize) {
-    const seen = await observer.rows(start, start + batchSize);
+  for await (const { first, seen, numDone } of observer.chunks(done)) {
     const changed = seen.map((one) =>
       missing(one, generation.numLatents) ? undefined : variants(context, one, means),
     );
@@ -200,10 +198,10 @@ async function* collectDependence(
               entropy: attention.latents.entropy.map((x) => (Number.isFinite(x) ? x : null)),
             }
           : {}),
-        ...(await regionOf(context, observer, one, start + i)),
+        ...(await regionOf(context, observer, one, first + i)),
       });
     }
-    yield records;
+    yield records.slice(numDone);
   }
 }
 

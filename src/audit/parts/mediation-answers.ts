@@ -5,7 +5,8 @@ import { scoreAnswer } from '../../evaluate/answers.ts';
 import { wilsonInterval } from '../../evaluate/statistics.ts';
 import { TAGS } from '../../data/format.ts';
 import type { Rng } from '../../rng.ts';
-import { armItems, measured } from '../measured.ts';
+import { armFile } from '../journals.ts';
+import { measured } from '../measured.ts';
 import type { ArmRecord, Journals } from '../part.ts';
 import type { AuditTable, Cell, Measured } from '../types.ts';
 import type { MediationRecord } from './mediation-records.ts';
@@ -123,7 +124,7 @@ export function answerTable(
       };
     }),
     note,
-    items: arms.map(({ name }) => armItems(name)),
+    items: arms.map(({ name }) => armFile(name)),
   };
 }
 

@@ -1,7 +1,8 @@
 // Owns the part on mediation made of journals alone: tables, figure, sentences; mediation.ts calls it.
 import type { MeanInterval } from '../../evaluate/statistics.ts';
 import { Rng } from '../../rng.ts';
-import { measured, partItems, told, toldPercent, toldPoints } from '../measured.ts';
+import { partFile } from '../journals.ts';
+import { measured, told, toldPercent, toldPoints } from '../measured.ts';
 import type { AuditFacts, Journals } from '../part.ts';
 import type { AuditFigure, AuditPart, AuditTable, Measured } from '../types.ts';
 import {
@@ -18,7 +19,7 @@ import type { MediationRecord, VectorKind } from './mediation-records.ts';
 import { similarityOf } from './mediation-similarity.ts';
 import type { Similarity } from './mediation-similarity.ts';
 
-const ITEMS = [partItems('mediation')];
+const ITEMS = [partFile('mediation')];
 const KIND_NAMES: Readonly<Record<VectorKind, string>> = {
   injected: 'injected latents',
   targets: 'auxiliary picture embeddings',

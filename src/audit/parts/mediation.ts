@@ -103,16 +103,14 @@ async function* collectMediation(
   context: AuditContext,
   done: number,
 ): AsyncGenerator<readonly PartRecord[], void> {
-  const { rows, batchSize } = context;
-  if (done >= rows.length) return;
+  if (done >= context.rows.length) return;
   const others = {
     injected: placed(context, latentsOf),
     targets: placed(context, ({ item }) => item.auxiliaryRows_KD),
   };
   await using observer = new RowObserver(context);
-  for (let start = done; start < rows.length; start += batchSize) {
-    const seen = await observer.rows(start, start + batchSize);
-    yield seen.map((one, i) => recordOf(context, one, start + i, others));
+  for await (const { first, seen, numDone } of observer.chunks(done)) {
+    yield seen.map((one, i) => recordOf(context, one, first + i, others)).slice(numDone);
   }
 }
 
