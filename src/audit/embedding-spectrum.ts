@@ -57,7 +57,9 @@ export function effectiveRank(eigenvalues: ArrayLike<number>): number {
   const values = Array.from(eigenvalues).filter((value) => value > 0);
   const total = values.reduce((sum, value) => sum + value, 0);
   if (total === 0) return NaN;
-  return Math.exp(-values.reduce((sum, value) => sum + (value / total) * Math.log(value / total), 0));
+  return Math.exp(
+    -values.reduce((sum, value) => sum + (value / total) * Math.log(value / total), 0),
+  );
 }
 
 /**

@@ -1,20 +1,10 @@
-// Owns how numbers with intervals get from statistics into tables, and what journal files are called there.
+// Owns how numbers with intervals get from statistics into tables and sentences; parts call it.
 import type { MeanInterval } from '../evaluate/statistics.ts';
-import type { Measured, PartName } from './types.ts';
+import type { Measured } from './types.ts';
 
 /** A mean with its interval as a table's cell. */
 export function measured({ mean, low, high }: MeanInterval): Measured {
   return { value: mean, low, high };
-}
-
-/** Journal of an arm inside the audit's folder. */
-export function armItems(name: string): string {
-  return `items/arm-${name}.jsonl`;
-}
-
-/** Journal of a part inside the audit's folder. */
-export function partItems(name: PartName): string {
-  return `items/part-${name}.jsonl`;
 }
 
 /** A number in a sentence, three significant digits without a power of ten where it can be. */

@@ -120,7 +120,10 @@ export function encodeObserver(model: GapModel, kind: ObserverKind): EncodedGrap
     graph.output('raw_states', raw_ND);
     graph.output('normed_states', normed_ND);
     declareBasis(graph, model.head.spec);
-    graph.output('latents_next', predictLatents(model.head.spec, parameters, { raw_ND, normed_ND }));
+    graph.output(
+      'latents_next',
+      predictLatents(model.head.spec, parameters, { raw_ND, normed_ND }),
+    );
   }
   return encodeGraph(
     graph,

@@ -43,11 +43,9 @@ export async function* collectProbeStates(
   context: AuditContext,
   done: number,
 ): AsyncGenerator<readonly ProbeStateRecord[], void> {
-  const { rows, batchSize } = context;
   await using observer = new RowObserver(context);
-  for (let start = done; start < rows.length; start += batchSize) {
-    const seen = await observer.rows(start, start + batchSize);
-    yield seen.map(({ row, states }) => ({
+  for await (const { seen, numDone } of observer.chunks(done)) {
+    yield seen.slice(numDone).map(({ row, states }) => ({
       id: row.prediction.id,
       task: row.prediction.task,
       expected: row.prediction.expected,

@@ -259,42 +259,66 @@ function reduceRow(
 }
 
 /** What was seen before, by the list of rows that it belongs to; several parts look at the same rows. */
-const KNOWN = new WeakMap<readonly CleanRow[], Map<number, RowObservation>>();
+const KNOWN = new WeakMap<readonly CleanRow[], Map<number, readonly RowObservation[]>>();
 
-/** Looks at clean rows; each row is run once however many parts ask. Dispose it. */
+/** Rows of a batch, and how many of its records are journalled already. */
+export interface ObservedChunk {
+  /** Index of the first row. */
+  readonly first: number;
+  readonly seen: readonly RowObservation[];
+  readonly numDone: number;
+}
+
+/**
+ * Looks at clean rows in whole batches, each run once however many parts ask and in which order: the
+ * bits of a row may depend on its neighbours. What is kept of a row has no axis of its tokens but
+ * one map of the picture a layer: about 100 kB at the size of a 3B model. Dispose it.
+ */
 export class RowObserver implements AsyncDisposable {
   readonly #context: AuditContext;
-  readonly #known: Map<number, RowObservation>;
+  readonly #known: Map<number, readonly RowObservation[]>;
   #observer: StateObserver | undefined;
 
   /** @param context - parts that are to share what is seen give the same list of rows. */
   constructor(context: AuditContext) {
     this.#context = context;
-    this.#known = KNOWN.get(context.rows) ?? new Map<number, RowObservation>();
+    this.#known = KNOWN.get(context.rows) ?? new Map<number, readonly RowObservation[]>();
     KNOWN.set(context.rows, this.#known);
   }
 
-  /** Rows `from` to `to` - 1. */
-  async rows(from: number, to: number): Promise<RowObservation[]> {
-    const { rows, model, session, signal } = this.#context;
-    const indices = Array.from({ length: Math.min(to, rows.length) - from }, (_, i) => from + i);
-    const missing = indices.filter((index) => !this.#known.has(index));
-    if (missing.length > 0) {
-      const asked = missing.map((index) => {
-        const row = rows[index] as CleanRow;
-        return { index, row, places: rowPlaces(model.bundle, row) };
-      });
-      this.#observer ??= await StateObserver.create(model, session);
-      const questions = asked.map(({ row, places }) => questionOf(row, places));
-      let at = 0;
-      for await (const seen of this.#observer.observe(questions)) {
-        signal?.throwIfAborted();
-        const one = asked[at];
-        if (one) this.#known.set(one.index, reduceRow(model, one.row, one.places, seen));
-        at += 1;
-      }
+  /** Batches of rows from the one on that holds row `done`. */
+  async *chunks(done: number): AsyncGenerator<ObservedChunk, void> {
+    const { rows, batchSize } = this.#context;
+    for (let at = Math.floor(done / batchSize); at * batchSize < rows.length; at++) {
+      const first = at * batchSize;
+      yield { first, seen: await this.#chunk(at), numDone: Math.max(0, done - first) };
     }
-    return indices.flatMap((index) => this.#known.get(index) ?? []);
+  }
+
+  /** What was seen of one row. */
+  async row(index: number): Promise<RowObservation | undefined> {
+    const { batchSize } = this.#context;
+    const seen = await this.#chunk(Math.floor(index / batchSize));
+    return seen[index % batchSize];
+  }
+
+  async #chunk(at: number): Promise<readonly RowObservation[]> {
+    const known = this.#known.get(at);
+    if (known) return known;
+    const { rows, batchSize, model, session, signal } = this.#context;
+    const asked = rows
+      .slice(at * batchSize, (at + 1) * batchSize)
+      .map((row) => ({ row, places: rowPlaces(model.bundle, row) }));
+    this.#observer ??= await StateObserver.create(model, session);
+    const questions = asked.map(({ row, places }) => questionOf(row, places));
+    const seen: RowObservation[] = [];
+    for await (const one of this.#observer.observe(questions)) {
+      signal?.throwIfAborted();
+      const own = asked[seen.length];
+      if (own) seen.push(reduceRow(model, own.row, own.places, one));
+    }
+    this.#known.set(at, seen);
+    return seen;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

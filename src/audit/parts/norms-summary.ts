@@ -2,7 +2,8 @@
 import { pairedEffect } from '../../evaluate/effects.ts';
 import { Rng } from '../../rng.ts';
 import { dimensionsFor, effectiveRank } from '../embedding-spectrum.ts';
-import { armItems, measured, told, toldPoints } from '../measured.ts';
+import { armFile } from '../journals.ts';
+import { measured, told, toldPoints } from '../measured.ts';
 import type { ArmRecord, AuditFacts, Journals } from '../part.ts';
 import { NO_SUMS, addSums, spreadOf } from '../sums.ts';
 import type { Spread } from '../sums.ts';
@@ -67,7 +68,7 @@ function calibration(
       },
     ],
     note: 'Every latent gets the running mean norm, which starts from the query picture. p: exact McNemar, one test, not corrected.',
-    items: [armItems('clean'), armItems('ema')],
+    items: [armFile('clean'), armFile('ema')],
   };
   const finding = `Rescaled to a running mean norm (${told(cleanNorm ?? NaN)} becomes ${told(emaNorm ?? NaN)} on average), latents change accuracy by ${toldPoints(effect.difference)} over ${n} questions.`;
   return { table, finding };

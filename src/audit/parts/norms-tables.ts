@@ -1,7 +1,8 @@
 // Owns the tables and the figure on norms and subspaces; norms-summary.ts puts them together.
 // Axes: L layers.
 import { dimensionsFor, effectiveRank } from '../embedding-spectrum.ts';
-import { partItems, told } from '../measured.ts';
+import { partFile } from '../journals.ts';
+import { told } from '../measured.ts';
 import { POSITION_KINDS } from '../row-observation.ts';
 import type { PositionKind, VectorSums } from '../row-observation.ts';
 import { NO_SUMS, addSums, spreadOf } from '../sums.ts';
@@ -9,7 +10,7 @@ import type { Spread, Sums } from '../sums.ts';
 import type { AuditFigure, AuditTable, Cell } from '../types.ts';
 import type { NormRecord, SpectrumRecord, SpectrumSet } from './norms-records.ts';
 
-const ITEMS = [partItems('norms')];
+const ITEMS = [partFile('norms')];
 const KIND_NAMES: Readonly<Record<PositionKind, string>> = {
   text: 'text',
   vision: 'query picture',

@@ -58,13 +58,14 @@ async function* collectNorms(
   context: AuditContext,
   done: number,
 ): AsyncGenerator<readonly PartRecord[], void> {
-  const { rows, batchSize } = context;
+  const { rows } = context;
   await using observer = new RowObserver(context);
-  for (let start = Math.min(done, rows.length); start < rows.length; start += batchSize) {
-    const seen = await observer.rows(start, start + batchSize);
-    yield seen.map(({ row, norms, injected, sources }): NormRecord => {
-      return { id: row.prediction.id, kind: 'row', norms, injected, sources };
-    });
+  if (done < rows.length) {
+    for await (const { seen, numDone } of observer.chunks(done)) {
+      yield seen.slice(numDone).map(({ row, norms, injected, sources }): NormRecord => {
+        return { id: row.prediction.id, kind: 'row', norms, injected, sources };
+      });
+    }
   }
   for (const set of SPECTRUM_SETS.slice(Math.max(0, done - rows.length))) {
     context.signal?.throwIfAborted();

@@ -111,9 +111,11 @@ async function cachedAt(
     [
       {
         ids: cut,
-        positions_3T: Int32Array.from([0, 1, 2].flatMap((axis) => [
-          ...positions_3BT.subarray(axis * length, axis * length + count),
-        ])),
+        positions_3T: Int32Array.from(
+          [0, 1, 2].flatMap((axis) => [
+            ...positions_3BT.subarray(axis * length, axis * length + count),
+          ]),
+        ),
         given_ND: Float32Array.from(given.flatMap((vector) => [...vector])),
         givenPlaces: places,
       },
@@ -225,9 +227,9 @@ describe.each([
       const other = together[i];
       expect(other?.length).toBe(sequence.ids.length);
       for (let layer = 0; layer < (other?.numLayers ?? 0) + 2; layer++) {
-        expect(
-          relativeError(other?.norms(layer) ?? [], alone?.norms(layer) ?? []),
-        ).toBeLessThan(ROUNDING);
+        expect(relativeError(other?.norms(layer) ?? [], alone?.norms(layer) ?? [])).toBeLessThan(
+          ROUNDING,
+        );
       }
       for (const at of [0, 1]) {
         const pairs = [
