@@ -3,7 +3,8 @@
 import { holm, pairedEffect } from '../../evaluate/effects.ts';
 import type { PairedEffect } from '../../evaluate/effects.ts';
 import type { Rng } from '../../rng.ts';
-import { measured, partItems } from '../measured.ts';
+import { partFile } from '../journals.ts';
+import { measured } from '../measured.ts';
 import { probe } from '../probe.ts';
 import type { ProbeResult } from '../probe.ts';
 import { PROBE_SITES } from '../probe-states.ts';
@@ -105,7 +106,7 @@ export function siteTable(sites: readonly SiteProbe[]): AuditTable {
       'Cross-validated in five folds, a probe for each task. Labels shuffled: mean and 95 % band ' +
       'of five shuffles. Penalty: mean cross entropy + s / 2 |W|^2 on standardised features over ' +
       'sqrt(D), chosen by inner folds in each training part.',
-    items: [partItems('probe')],
+    items: [partFile('probe')],
   };
 }
 
@@ -127,7 +128,7 @@ export function gapTable(gaps: readonly SiteGap[]): AuditTable {
       detectable: effect.minimumDetectable,
     })),
     note: 'Paired by item. p: exact McNemar test.',
-    items: [partItems('probe')],
+    items: [partFile('probe')],
   };
 }
 
@@ -180,6 +181,6 @@ export function siteFigure(sites: readonly SiteProbe[]): AuditFigure {
         },
       ],
     },
-    items: [partItems('probe')],
+    items: [partFile('probe')],
   };
 }

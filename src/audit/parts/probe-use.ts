@@ -3,7 +3,8 @@ import { holm, pairedEffect } from '../../evaluate/effects.ts';
 import type { PairedEffect } from '../../evaluate/effects.ts';
 import { wilsonInterval } from '../../evaluate/statistics.ts';
 import type { Rng } from '../../rng.ts';
-import { armItems, measured } from '../measured.ts';
+import { armFile } from '../journals.ts';
+import { measured } from '../measured.ts';
 import type { ArmRecord, Journals } from '../part.ts';
 import type { AuditFigure, AuditTable, Measured } from '../types.ts';
 
@@ -94,7 +95,7 @@ export function useTable(uses: readonly LatentUse[]): AuditTable {
     note:
       'Rows that wrote a span. p: exact McNemar test. Detectable: the smallest true difference ' +
       'that as many rows show with power 0.8.',
-    items: ['clean', ...uses.map(({ name }) => name)].map(armItems),
+    items: ['clean', ...uses.map(({ name }) => name)].map(armFile),
   };
 }
 
@@ -136,6 +137,6 @@ export function useFigure(uses: readonly LatentUse[]): AuditFigure {
         },
       ],
     },
-    items: ['clean', ...uses.map(({ name }) => name)].map(armItems),
+    items: ['clean', ...uses.map(({ name }) => name)].map(armFile),
   };
 }

@@ -58,7 +58,13 @@ function journalsOf({ readable, lost, numItems = 200 }: Truth): Journals {
         const answer = correct ? expected : 'none';
         return {
           ...{ id, task, cluster: id, triggered, response: '', answer, expected, correct },
-          ...{ finished: true, logitsHash: null, logitsDistance: null, latentNorm: null },
+          ...{
+            finished: true,
+            logitsHash: null,
+            logitsDistance: null,
+            latentNorm: null,
+            targetError: null,
+          },
         };
       });
     },
