@@ -1,5 +1,6 @@
 // Tests that looking at whole sequences sees what cached decoding computes, and reduces it as said.
 // Axes: T tokens, D hidden, V vocabulary.
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LabelObserver, StateObserver } from '../../../src/audit/observe.ts';
 import type { StateObservation, StateQuestion } from '../../../src/audit/observe.ts';
@@ -18,8 +19,10 @@ import type { LatentPositions } from '../../../src/processor/positions.ts';
 import { mropePositions } from '../../../src/processor/positions.ts';
 import type { GridThw } from '../../../src/processor/grid.ts';
 import { Rng } from '../../../src/rng.ts';
+import { openCheckpoint, writeCheckpoint } from '../../../src/store/checkpoint.ts';
+import { quantizeCheckpoint } from '../../../src/store/quantize.ts';
 import { MINI_LATENTS, SESSION, miniGapModel } from '../../helpers/mini-gap.ts';
-import { randomRows } from '../../helpers/mini-model.ts';
+import { inTemporaryFolder, randomRows } from '../../helpers/mini-model.ts';
 import { relativeError } from '../../helpers/relative-error.ts';
 
 /** f32 rounding of two orders of summation. */
@@ -312,5 +315,38 @@ describe.each([
     expect(batches.flat().map(({ at }) => at)).toEqual(many.map(({ at }) => at));
     const long = { sequence: { ...(sequences[0] as Sequence), ids: Array<number>(9000).fill(0) } };
     expect(sequenceBatches(model, [long, long]).map((batch) => batch.length)).toEqual([1, 1]);
+  });
+});
+
+describe('a look with a packed model', () => {
+  it('sees what cached decoding with the same packed matrices computes', async () => {
+    await inTemporaryFolder(async (folder) => {
+      const plain = await miniGapModel({ heads: 4, kvHeads: 2, tied: true, seed: 4 });
+      const { checkpoint } = plain.bundle;
+      const [from, out] = [join(folder, 'plain'), join(folder, 'packed')];
+      await writeCheckpoint(from, checkpoint.configJson, checkpoint.weights);
+      await quantizeCheckpoint({ model: from, out, bits: 4, symmetric: true });
+      const packed = await openCheckpoint(out);
+      expect(packed.weights.packings.size).toBeGreaterThan(0);
+      const model: GapModel = { ...plain, bundle: { ...plain.bundle, checkpoint: packed } };
+      await using decoder = await Decoder.create(model, SESSION);
+      await using states = await StateObserver.create(model, SESSION);
+      await using labels = await LabelObserver.create(model, SESSION);
+      const [request] = makeRequests(model);
+      if (!request) throw new RangeError('there is a request');
+      const latents = [1, 2].map((seed) =>
+        randomRows(new Rng(seed), packed.config.text.hiddenSize),
+      );
+      const { latentPad } = model.bundle.sequence;
+      const sequence = { ...request, ids: [...request.promptIds, latentPad, latentPad], latents };
+      const last = sequence.ids.length - 1;
+      const cached = await cachedAt(decoder, sequence, last + 1);
+      const [seen] = await look(states, [{ sequence, states: [last] }]);
+      const [logProbs] = await labels.logProbs([
+        { sequence, labels: Array.from(cached.logits_BV, (_, id) => ({ place: last, id })) },
+      ]);
+      expect(relativeError(seen?.raw(0) ?? [], cached.states_BD)).toBeLessThan(ROUNDING);
+      expect(relativeError(logProbs ?? [], logSoftmax(cached.logits_BV))).toBeLessThan(ROUNDING);
+    });
   });
 });

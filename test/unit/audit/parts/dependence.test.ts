@@ -5,7 +5,7 @@ import { compile } from 'vega-lite';
 import { answerIds, answerQuestions } from '../../../../src/audit/answer-labels.ts';
 import { decidingRegion } from '../../../../src/audit/deciding-region.ts';
 import { LabelObserver } from '../../../../src/audit/observe.ts';
-import type { AuditContext, CleanRow, PartRecord } from '../../../../src/audit/part.ts';
+import type { AuditContext, CleanRow } from '../../../../src/audit/part.ts';
 import { DEPENDENCE_PART, replacedSteps } from '../../../../src/audit/parts/dependence.ts';
 import type { DependenceRecord } from '../../../../src/audit/parts/dependence-records.ts';
 import { cleanSequence, rowPlaces } from '../../../../src/audit/places.ts';
