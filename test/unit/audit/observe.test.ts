@@ -14,6 +14,7 @@ import { generateBatch } from '../../../src/generate/generate.ts';
 import type { GenerationRequest, GenerationResult } from '../../../src/generate/generate.ts';
 import { norm } from '../../../src/latent/feedback.ts';
 import type { GapModel } from '../../../src/latent/model.ts';
+import type { Weights } from '../../../src/model/weights.ts';
 import { positionConfig, promptIds } from '../../../src/model/bundle.ts';
 import type { LatentPositions } from '../../../src/processor/positions.ts';
 import { mropePositions } from '../../../src/processor/positions.ts';
@@ -347,6 +348,90 @@ describe('a look with a packed model', () => {
       ]);
       expect(relativeError(seen?.raw(0) ?? [], cached.states_BD)).toBeLessThan(ROUNDING);
       expect(relativeError(logProbs ?? [], logSoftmax(cached.logits_BV))).toBeLessThan(ROUNDING);
+    });
+  });
+});
+
+describe('a look with a model whose text after a span does not see the picture', () => {
+  let model: GapModel<Weights>;
+  let sequences: Sequence[];
+  let results: GenerationResult[];
+
+  beforeAll(async () => {
+    const open = await miniGapModel({ heads: 4, kvHeads: 2, tied: false, seed: 4 });
+    if (!open.settings) throw new RangeError('the model has settings');
+    model = { ...open, settings: { ...open.settings, afterSpan: 'picture-hidden' } };
+    await using decoder = await Decoder.create(model, SESSION);
+    const requests = [1, 2, 3, 4].flatMap((turn) =>
+      makeRequests(model).map((request, i) => ({ ...request, rng: new Rng(`${turn} ${i}`) })),
+    );
+    results = await generateBatch(decoder, requests, {
+      numLatents: MINI_LATENTS,
+      maxNewTokens: 24,
+      temperature: 1.5,
+      intervention: { kind: 'clean' },
+      calibration: { kind: 'none' },
+      keepAfterSpan: true,
+    });
+    sequences = sequencesOf(requests, results);
+  });
+
+  /** log-probabilities of every token behind a place. */
+  const logProbsAt = async (
+    asked: readonly (readonly [sequence: Sequence, place: number])[],
+    of: GapModel = model,
+  ): Promise<number[][]> => {
+    await using labels = await LabelObserver.create(of, SESSION);
+    const { vocabSize } = of.bundle.checkpoint.config.text;
+    return await labels.logProbs(
+      asked.map(([sequence, place]) => ({
+        sequence,
+        labels: Array.from({ length: vocabSize }, (_, id) => ({ place, id })),
+      })),
+    );
+  };
+
+  it('sees at the end of a span what decoding with the picture hidden computes there', async () => {
+    const { latentEnd } = model.bundle.sequence;
+    const spans = sequences.flatMap((sequence, i) => {
+      const { afterSpan_V } = results[i] ?? {};
+      return afterSpan_V ? [{ sequence, afterSpan_V, place: sequence.ids.indexOf(latentEnd) }] : [];
+    });
+    expect(spans.length).toBeGreaterThan(3);
+    const asked = spans.map(({ sequence, place }) => [sequence, place] as const);
+    const found = await logProbsAt(asked);
+    spans.forEach(({ afterSpan_V }, i) => {
+      expect(relativeError(found[i] ?? [], logSoftmax(afterSpan_V))).toBeLessThan(ROUNDING);
+    });
+    // And something else than with the picture in sight, where there is one.
+    const { afterSpan: _, ...settings } = model.settings ?? {};
+    const seeing = await logProbsAt(asked, { ...model, settings } as GapModel);
+    const moved = spans.filter(
+      ({ sequence }, i) =>
+        sequence.grids.length > 0 && relativeError(found[i] ?? [], seeing[i] ?? []) > 0.01,
+    );
+    expect(moved.length).toBeGreaterThan(0);
+  });
+
+  it('lets text after a span give no attention to the picture, latents still some', async () => {
+    await using states = await StateObserver.create(model, SESSION);
+    const { latentEnd, latentPad, imagePad } = model.bundle.sequence;
+    const asked = sequences.filter(({ ids, grids }) => ids.includes(latentEnd) && grids.length > 0);
+    expect(asked.length).toBeGreaterThan(0);
+    const groups = asked.map(({ ids }) => [
+      ids.flatMap((id, i) => (i >= ids.indexOf(latentEnd) && id !== latentPad ? [i] : [])),
+      [ids.indexOf(latentPad)],
+    ]);
+    const seen = await look(
+      states,
+      asked.map((sequence, i) => ({ sequence, queries: groups[i] ?? [] })),
+    );
+    seen.forEach((one, i) => {
+      const pictures = all(asked[i] as Sequence).filter((at) => asked[i]?.ids[at] === imagePad);
+      const mass = (query: number): number =>
+        pictures.reduce((sum, at) => sum + (one.attention(0, query)[at] ?? 0), 0);
+      expect(mass(0)).toBe(0);
+      expect(mass(1)).toBeGreaterThan(0);
     });
   });
 });

@@ -11,10 +11,10 @@ import { placesOfId } from '../../../src/audit/sequence-feeds.ts';
 import { NO_SUMS, spreadOf } from '../../../src/audit/sums.ts';
 import type { GapModel } from '../../../src/latent/model.ts';
 import { positionConfig } from '../../../src/model/bundle.ts';
-import type { PictureEncoder } from '../../../src/model/picture-encoder.ts';
 import type { Weights } from '../../../src/model/weights.ts';
 import { mropePositions } from '../../../src/processor/positions.ts';
 import { closeAudit, miniAudit } from '../../helpers/mini-audit.ts';
+import type { MiniAudit } from '../../helpers/mini-audit.ts';
 import { MINI_LATENTS, miniGapModel } from '../../helpers/mini-gap.ts';
 import { embeddingOf, plainStates } from '../../helpers/plain-decoder.ts';
 import type { PlainStates } from '../../helpers/plain-decoder.ts';
@@ -64,7 +64,7 @@ function meanRow(rows: readonly ArrayLike<number>[]): Float64Array {
 
 describe('a look at clean rows', () => {
   let model: GapModel<Weights>;
-  let context: AuditContext & { readonly encoder: PictureEncoder };
+  let context: MiniAudit;
   let seen: RowObservation[];
   let plain: PlainStates[];
 

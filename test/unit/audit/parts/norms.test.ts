@@ -6,13 +6,12 @@ import {
   effectiveRank,
   spectrumOf,
 } from '../../../../src/audit/embedding-spectrum.ts';
-import type { AuditContext, PartRecord } from '../../../../src/audit/part.ts';
+import type { PartRecord } from '../../../../src/audit/part.ts';
 import { NORMS_PART } from '../../../../src/audit/parts/norms.ts';
 import { sumsOf, spreadOf, addSums } from '../../../../src/audit/sums.ts';
 import type { AuditPart } from '../../../../src/audit/types.ts';
 import { countLiveSessions } from '../../../../src/engine/session.ts';
 import { norm } from '../../../../src/latent/feedback.ts';
-import type { PictureEncoder } from '../../../../src/model/picture-encoder.ts';
 import { mean, sampleStd } from '../../../../src/evaluate/statistics.ts';
 import { Rng } from '../../../../src/rng.ts';
 import {
@@ -24,6 +23,7 @@ import {
   tableOf,
 } from '../../../helpers/audit-journals.ts';
 import { closeAudit, miniAudit } from '../../../helpers/mini-audit.ts';
+import type { MiniAudit } from '../../../helpers/mini-audit.ts';
 import { SESSION, miniGapModel } from '../../../helpers/mini-gap.ts';
 import { randomRows } from '../../../helpers/mini-model.ts';
 
@@ -37,7 +37,7 @@ function rowsOf(matrix: Float32Array, width: number): Float32Array[] {
 
 describe('the part on norms', () => {
   const sessionsBefore = countLiveSessions();
-  let context: AuditContext & { readonly encoder: PictureEncoder };
+  let context: MiniAudit;
   let records: PartRecord[];
   let part: AuditPart;
 
