@@ -61,6 +61,12 @@ export interface TrainRecipe {
   readonly latentLossScale: 'none' | 'width' | 'variance';
   readonly teacherInputs: 'plain' | 'projected' | 'scheduled';
   readonly latentPositions: 'sequential' | 'grid';
+  /**
+   * `picture-hidden`: positions after a span do not see the picture, in training and decoding, so
+   * that only latents can tell them of it. ours, for models whose use of latents is known. Absent:
+   * they see everything.
+   */
+  readonly afterSpan?: 'picture-hidden';
   /** Inner width of the head's SwiGLU adapter. */
   readonly adapterSize: number;
   /** Learning rate of the latent head; the backbone's is `optimizer.learningRate`. */

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import type { PreparedExample } from '../context/prepared.ts';
 import { RuntimeError } from '../errors.ts';
 import { scoreAnswer } from '../evaluate/answers.ts';
-import type { Decoder } from '../generate/decoder.ts';
+import type { StepDecoder } from '../generate/decoder.ts';
 import type {
   GenerationRequest,
   GenerationResult,
@@ -269,7 +269,7 @@ export class ArmBatch {
 
 /** Decodes all examples as they are; every arm is held against this. */
 export async function* cleanRows(
-  context: Omit<AuditContext, 'rows' | 'decoder'> & { readonly decoder: Decoder },
+  context: Omit<AuditContext, 'rows' | 'decoder'> & { readonly decoder: StepDecoder },
   items: readonly PreparedExample[],
 ): AsyncGenerator<CleanRow[], void> {
   for (let first = 0; first < items.length; first += context.batchSize) {

@@ -7,7 +7,7 @@ import type { EncodedGraph } from '../engine/encode.ts';
 import { Graph } from '../engine/graph.ts';
 import type { Value } from '../engine/graph.ts';
 import { reshape, sum } from '../engine/ops/broadcast.ts';
-import { add, and, div, shift, sqrt, square, where } from '../engine/ops/elementwise.ts';
+import { div, shift, sqrt, square } from '../engine/ops/elementwise.ts';
 import { gatherRows, pickLast } from '../engine/ops/indexing.ts';
 import { matmul } from '../engine/ops/linear.ts';
 import { logSoftmax } from '../engine/ops/nn.ts';
@@ -18,7 +18,6 @@ import { declareBasis, predictLatents } from '../latent/head.ts';
 import { injectLatents } from '../latent/inject.ts';
 import type { GapModel } from '../latent/model.ts';
 import {
-  MASKED_SCORE,
   causalBias,
   decoderLayers,
   embedTokens,
@@ -27,6 +26,7 @@ import {
   plainAttention,
   textRotary,
 } from '../model/decoder.ts';
+import { declareHiddenKeys } from '../model/qwen.ts';
 import { headSpec } from '../model/packed-weights.ts';
 import { declareParameters, decoderSpecs } from '../model/parameters.ts';
 
@@ -46,18 +46,6 @@ function norms(x_BTD: Value): Value {
 /** Vectors of length 1 in the same direction. */
 function directions(x_BTD: Value): Value {
   return div(x_BTD, sqrt(shift(sum(square(x_BTD), [2], { keepDims: true }), NO_LENGTH)));
-}
-
-/**
- * 0 where a query sees a key, else a score nothing survives: causal, padding hidden, and keys that
- * are `hidden` [B, T] are out of sight of queries that are `denied` [B, T].
- */
-function viewBias(graph: Graph, b: Value): Value {
-  const [batch, t] = [dimAt(b.shape, 0), dimAt(b.shape, 1)];
-  const denied = reshape(graph.input('denied', 'bool', ['B', 'T']), [batch, 1, 1, t, 1]);
-  const hidden = reshape(graph.input('hidden', 'bool', ['B', 'T']), [batch, 1, 1, 1, t]);
-  const unseen = where(and(denied, hidden), graph.scalar(MASKED_SCORE), graph.scalar(0));
-  return add(causalBias(b), unseen);
 }
 
 /**
@@ -84,7 +72,7 @@ export function encodeObserver(model: GapModel, kind: ObserverKind): EncodedGrap
     graph.input('is_given', 'bool', ['B', 'T']),
     graph.input('given', 'float', ['B', 'T', width]),
   );
-  const bias = viewBias(graph, mask_BT);
+  const bias = causalBias(mask_BT, declareHiddenKeys(graph));
   const [b, t] = [dimAt(ids_BT.shape, 0), dimAt(ids_BT.shape, 1)];
   const rowsAt = (x_BTD: Value, places_N: Value): Value =>
     gatherRows(reshape(x_BTD, [mulDims(b, t), width]), places_N);

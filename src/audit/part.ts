@@ -4,7 +4,7 @@ import type { ExamplePictures, PreparedExample } from '../context/prepared.ts';
 import type { Example } from '../data/example.ts';
 import type { SessionOptions } from '../engine/session.ts';
 import type { Prediction } from '../evaluate/evaluate.ts';
-import type { Decoder } from '../generate/decoder.ts';
+import type { StepDecoder } from '../generate/decoder.ts';
 import type { GenerationResult, GenerationSettings, ResponsePrefix } from '../generate/generate.ts';
 import type { Calibration, Intervention } from '../latent/feedback.ts';
 import type { GapModel } from '../latent/model.ts';
@@ -22,7 +22,7 @@ export interface CleanRow {
 /** All that parts share. Randomness is forked from `seed`; nothing reads a clock. */
 export interface AuditContext {
   readonly model: GapModel;
-  readonly decoder: Decoder;
+  readonly decoder: StepDecoder;
   readonly encoder: Pick<PictureEncoder, 'encode'>;
   /** All examples, in order; rows without a span among them. */
   readonly rows: readonly CleanRow[];

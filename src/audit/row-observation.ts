@@ -6,8 +6,8 @@ import type { StateObservation, StateQuestion } from './observe.ts';
 import type { AuditContext, CleanRow } from './part.ts';
 import { cleanSequence, rowPlaces } from './places.ts';
 import type { RowPlaces } from './places.ts';
-import { planeDistances } from './plane.ts';
-import { sumsOf } from './sums.ts';
+import { planeDistances } from './spectrum.ts';
+import { NO_SUMS, sumsOf } from './sums.ts';
 import type { Sums } from './sums.ts';
 
 /** Kinds of positions that norms are taken of. */
@@ -134,10 +134,12 @@ function join(vectors: readonly Float32Array[], width: number): Float32Array {
 function vectorSums(model: GapModel, vectors: readonly Float32Array[]): VectorSums {
   const { basis } = model.head;
   const lengths = vectors.map((vector) => Math.sqrt(vector.reduce((sum, x) => sum + x * x, 0)));
+  const sums = { log: sumsOf(lengths.map(Math.log)), length: sumsOf(lengths) };
+  if (!basis) return sums;
+  const joined_ND = join(vectors, basis.dim);
   return {
-    log: sumsOf(lengths.map(Math.log)),
-    length: sumsOf(lengths),
-    ...(basis ? { plane: sumsOf(planeDistances(basis, join(vectors, basis.dim))) } : {}),
+    ...sums,
+    plane: vectors.length === 0 ? NO_SUMS : sumsOf(planeDistances(basis, joined_ND)),
   };
 }
 

@@ -8,6 +8,7 @@ import { positionConfig } from '../model/bundle.ts';
 import { int64Tensor } from '../model/feeds.ts';
 import type { GridThw } from '../processor/grid.ts';
 import { mropePositions } from '../processor/positions.ts';
+import { hiddenKeyFeeds } from '../train/text-batch.ts';
 
 /** A sequence as it was decoded. Places count from its first token. */
 export interface Sequence {
@@ -128,15 +129,18 @@ export function padSequences(model: GapModel, sequences: readonly Sequence[]): P
       position_ids: int64Tensor([3, batch, length], positions_3BT),
       is_given: tensor('bool', [batch, length], isGiven_BT),
       given: tensor('f32', [batch, length, width], given_BTD),
-      ...outOfSight(batch, length),
+      ...outOfSight(model, { batch, length, inputIds_BT }),
     },
   };
 }
 
-/** What positions after a span do not see; nothing, unless the model was trained so. */
-function outOfSight(batch: number, length: number): Record<string, Tensor> {
-  return {
-    denied: tensor('bool', [batch, length], new Uint8Array(batch * length)),
-    hidden: tensor('bool', [batch, length], new Uint8Array(batch * length)),
-  };
+/** What positions after a span were trained without, and so do not see; nothing, unless the model says so. */
+function outOfSight(
+  { bundle, settings }: GapModel,
+  padded: { readonly batch: number; readonly length: number; readonly inputIds_BT: Int32Array },
+): Record<string, Tensor> {
+  if (settings?.afterSpan) return hiddenKeyFeeds(padded, bundle.sequence);
+  const all = (): Tensor =>
+    tensor('bool', [padded.batch, padded.length], new Uint8Array(padded.batch * padded.length));
+  return { hidden: all(), denied: all() };
 }

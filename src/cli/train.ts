@@ -1,6 +1,7 @@
 // Owns `gapvl train`: trains a variant on top of a base into a model folder.
 import { TRAIN_RECIPES, applySettings } from '../config.ts';
 import { hashModel } from '../context/provenance.ts';
+import { AFTER_SPAN } from '../latent/after-span.ts';
 import { TEACHER_INPUTS, VARIANT_NAMES } from '../latent/variants.ts';
 import { trainHeadFolder } from '../train/head-folder.ts';
 import type { StepRecord } from '../train/loop.ts';
@@ -61,6 +62,11 @@ export const command = defineCommand({
       TEACHER_INPUTS,
     ),
     latentPositions: option.choice('--latent-positions <mode>', 'positions of latents', POSITIONS),
+    afterSpan: option.choice(
+      '--after-span <mode>',
+      'what positions after a latent span do not see; by default they see all',
+      AFTER_SPAN,
+    ),
     seed: option.integer('--seed <n>', 'seed of every random choice', { min: 0 }),
     set: option.texts('--set <path=value>', 'any other setting, such as latentWeight=1'),
     threads: option.threadsOption(),
@@ -81,7 +87,7 @@ export const command = defineCommand({
       });
     }
     const { steps, batchSize, latents, teacherInputs, latentPositions, seed } = values;
-    const recipe = applySettings(TRAIN_RECIPES[values.recipe], [
+    const applied = applySettings(TRAIN_RECIPES[values.recipe], [
       ...asSettings({
         steps,
         batchSize,
@@ -92,6 +98,8 @@ export const command = defineCommand({
       }),
       ...values.set,
     ]);
+    const { afterSpan } = values;
+    const recipe = { ...applied, ...(afterSpan === undefined ? {} : { afterSpan }) };
     const session = await sessionOptions(values);
     const model = await modelFolder(values.model, values.offline, context);
     const encoding = context.progress(headOnly ? 'states' : 'pictures');

@@ -2,7 +2,7 @@
 // Axes: K latents, D hidden.
 import { RuntimeError } from '../errors.ts';
 import type { PreparedExample } from '../context/prepared.ts';
-import type { Decoder } from '../generate/decoder.ts';
+import type { StepDecoder } from '../generate/decoder.ts';
 import { generateBatch } from '../generate/generate.ts';
 import type { GenerationResult, GenerationSettings } from '../generate/generate.ts';
 import { interventionName } from '../latent/feedback.ts';
@@ -47,7 +47,7 @@ export interface EvaluateOptions extends GenerationSettings {
 export const EVALUATION_BATCH = 100;
 
 function replacementFor(
-  decoder: Decoder,
+  decoder: StepDecoder,
   item: PreparedExample,
   options: EvaluateOptions,
 ): Float32Array | undefined {
@@ -62,7 +62,7 @@ function replacementFor(
 
 /** Runs a model over examples, batch by batch, in order. */
 export async function* evaluateExamples(
-  decoder: Decoder,
+  decoder: StepDecoder,
   items: readonly PreparedExample[],
   options: EvaluateOptions,
 ): AsyncGenerator<EvaluatedExample, void> {

@@ -9,6 +9,9 @@ const CAPACITY_STEP = 64;
 /** A full cache grows by at least this share, so that copies are rare. ours. */
 const GROWTH = 0.25;
 
+/** Tokens of a row from the first to before the second, in the order in which they were read. */
+export type HiddenSlots = readonly [from: number, to: number];
+
 type CacheShape = Pick<TextConfig, 'numLayers' | 'numKvHeads' | 'headSize'>;
 
 /** Keys and values [B, J, S, E] of every layer; row b holds its first `lengths[b]` tokens. */
@@ -42,6 +45,21 @@ export class KeyValueCache {
       tensor('f32', dims, data),
     ]);
     return Object.fromEntries(entries) as Record<string, Tensor>;
+  }
+
+  /**
+   * Which slots new tokens see, bool [B, 1, 1, S]: those that are filled, but for what is hidden from
+   * a row's new tokens.
+   */
+  seen(hidden: readonly (HiddenSlots | undefined)[] = []): Tensor {
+    const slots = new Uint8Array(this.batch * this.capacity);
+    this.lengths.forEach((length, b) => {
+      const start = b * this.capacity;
+      slots.fill(1, start, start + length);
+      const [from, to] = hidden[b] ?? [0, 0];
+      slots.fill(0, start + from, start + to);
+    });
+    return tensor('bool', [this.batch, 1, 1, this.capacity], slots);
   }
 
   /**

@@ -45,11 +45,10 @@ export function encodeDecoder(model: GapModel): EncodedGraph {
     graph.input('given', 'float', ['B', 'T', width]),
   );
   const [b, t] = [dimAt(ids_BT.shape, 0), dimAt(ids_BT.shape, 1)];
-  const pastLength_B = graph.input('past_length', 'i64', ['B']);
   const past = (kind: string, layer: number): Value =>
     graph.input(`past_${kind}.${layer}`, 'float', ['B', text.numKvHeads, 'S', text.headSize]);
   const first = { key: past('key', 0), value: past('value', 0) };
-  const bias = cacheBias(graph, pastLength_B, dimAt(first.key.shape, 2), t);
+  const bias = cacheBias(graph, graph.input('past_seen', 'bool', ['B', 1, 1, 'S']), t);
   const attend: Attend = (heads) => {
     const { layer } = heads;
     const { key, value } =

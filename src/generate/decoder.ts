@@ -7,6 +7,7 @@ import type { Tensor } from '../engine/tensor.ts';
 import type { GapModel } from '../latent/model.ts';
 import { int64Tensor } from '../model/feeds.ts';
 import { KeyValueCache, repeatRows } from './cache.ts';
+import type { HiddenSlots } from './cache.ts';
 import { encodeDecoder } from './decoder-graph.ts';
 
 /** What a step gives for every row. */
@@ -36,6 +37,8 @@ export interface StepInput {
   readonly position: readonly [number, number, number];
   /** A vector [D] read instead of the token's embedding. */
   readonly latent?: Float32Array;
+  /** Tokens of the row, from the first to before the second, that this one may not attend to. */
+  readonly hidden?: HiddenSlots;
   /** False: the row is done, what is computed for it is ignored. */
   readonly active: boolean;
 }
@@ -72,8 +75,23 @@ function joinOutputs(outputs: readonly DecoderOutput[]): DecoderOutput {
   };
 }
 
+/** What decoding needs of a decoder. */
+export interface StepDecoder {
+  readonly model: GapModel;
+  /**
+   * Reads the prompts of a batch; `room` is the number of tokens that may follow. With `copies`
+   * every prompt is read once and goes on as that many rows, side by side.
+   */
+  readonly start: (
+    rows: readonly PromptRow[],
+    room: number,
+    copies?: number,
+    signal?: AbortSignal,
+  ) => Promise<DecodingBatch>;
+}
+
 /** A compiled graph of one model. Dispose it; batches share it one after the other. */
-export class Decoder implements AsyncDisposable {
+export class Decoder implements StepDecoder, AsyncDisposable {
   readonly model: GapModel;
   private readonly session: Session;
   private readonly prefillTokens: number;
@@ -90,10 +108,7 @@ export class Decoder implements AsyncDisposable {
     return new Decoder(model, session, options.prefillTokens ?? PREFILL_TOKENS);
   }
 
-  /**
-   * Reads the prompts of a batch; `room` is the number of tokens that may follow. With `copies`
-   * every prompt is read once and goes on as that many rows, side by side.
-   */
+  /** Reads the prompts of a batch, the long ones in pieces. */
   async start(
     rows: readonly PromptRow[],
     room: number,
@@ -195,7 +210,7 @@ export class Decoder implements AsyncDisposable {
       given: tensor('f32', [batch, length, width], given),
       read_at: int64Tensor([batch], readAt),
     };
-    return this.run(cache, feeds, counts, most);
+    return this.run(cache, feeds, counts, most, []);
   }
 
   private async step(
@@ -225,7 +240,8 @@ export class Decoder implements AsyncDisposable {
       read_at: int64Tensor([batch], Array.from(ids.keys())),
     };
     const counts = inputs.map(({ active }) => (active ? 1 : 0));
-    return this.run(cache, feeds, counts, most);
+    const hidden = inputs.map((input) => input.hidden);
+    return this.run(cache, feeds, counts, most, hidden);
   }
 
   private async run(
@@ -233,9 +249,10 @@ export class Decoder implements AsyncDisposable {
     feeds: Readonly<Record<string, Tensor>>,
     counts: readonly number[],
     most: number,
+    hidden: readonly (HiddenSlots | undefined)[],
   ): Promise<DecoderOutput> {
-    const past_length = int64Tensor([cache.batch], cache.lengths);
-    const results = await this.session.run({ ...feeds, ...cache.feeds, past_length });
+    const past_seen = cache.seen(hidden);
+    const results = await this.session.run({ ...feeds, ...cache.feeds, past_seen });
     cache.append(results, counts, most);
     return {
       logits_BV: results['logits']?.data as Float32Array,

@@ -1,5 +1,5 @@
 // Owns interleaved decoding of a batch from its prompts to its end: text and latents, streamed.
-import type { Decoder } from './decoder.ts';
+import type { StepDecoder } from './decoder.ts';
 import type {
   GenerationEvent,
   GenerationRequest,
@@ -21,7 +21,7 @@ export type {
  * @throws ShapeError for a given beginning of a response whose latents do not fit its tokens.
  */
 export async function* generateEvents(
-  decoder: Decoder,
+  decoder: StepDecoder,
   requests: readonly GenerationRequest[],
   settings: GenerationSettings,
   signal?: AbortSignal,
@@ -32,7 +32,7 @@ export async function* generateEvents(
 
 /** Decodes a batch to the end. */
 export async function generateBatch(
-  decoder: Decoder,
+  decoder: StepDecoder,
   requests: readonly GenerationRequest[],
   settings: GenerationSettings,
   signal?: AbortSignal,

@@ -1,5 +1,6 @@
 // Owns what decoding is asked for and what it gives back; run.ts decodes, everyone else asks.
 // Axes: D hidden, K latents of a span, M picture tokens, V vocabulary.
+import type { AfterSpan } from '../latent/after-span.ts';
 import type { Calibration, Intervention } from '../latent/feedback.ts';
 import type { GridThw } from '../processor/grid.ts';
 import type { Rng } from '../rng.ts';
@@ -37,7 +38,7 @@ export interface GenerationSettings extends Sampling {
   readonly intervention: Intervention;
   readonly calibration: Calibration;
   /** What positions after a span may not see, besides what the model was trained not to. */
-  readonly afterSpan?: 'picture-hidden';
+  readonly afterSpan?: AfterSpan;
   /** Keeps the logits at the first position after each row's first span. */
   readonly keepAfterSpan?: boolean;
 }

@@ -1,22 +1,23 @@
 // Owns a batch on its way through decoding: rows, their spans, forks; generate.ts drives it to the end.
 // Axes: B rows, D hidden, K latents of a span, M picture tokens, V vocabulary.
-import { ShapeError } from '../errors.ts';
+import { hiddenAfterSpan, isDenied } from '../latent/after-span.ts';
+import type { HiddenPlaces, SpanIds } from '../latent/after-span.ts';
 import { meanNorm, nextLatent, norm } from '../latent/feedback.ts';
 import type { FeedbackRow } from '../latent/feedback.ts';
 import type { GapModel } from '../latent/model.ts';
-import { positionConfig } from '../model/bundle.ts';
-import { cursorAfterRow, mropePositions, placeLatent, placeText } from '../processor/positions.ts';
+import { placeLatent, placeText } from '../processor/positions.ts';
 import type { LatentPositions, Position, PositionCursor } from '../processor/positions.ts';
 import { createTextStream } from '../processor/text-stream.ts';
 import type { TextStream } from '../processor/text-stream.ts';
 import { Rng } from '../rng.ts';
-import type { Decoder, DecoderOutput, DecodingBatch, PromptRow, StepInput } from './decoder.ts';
+import type { DecoderOutput, DecodingBatch, StepDecoder, StepInput } from './decoder.ts';
 import type {
   GenerationEvent,
   GenerationRequest,
   GenerationResult,
   GenerationSettings,
 } from './request.ts';
+import { idleInput, promptRow, readRest } from './prompt.ts';
 import { sampleToken } from './sampling.ts';
 import { START_STATE, decodingStep, endState } from './state.ts';
 import type { DecodingRules, DecodingState } from './state.ts';
@@ -29,6 +30,7 @@ interface RowOutput {
 }
 
 interface Row {
+  readonly promptIds: readonly number[];
   state: DecodingState;
   cursor: PositionCursor;
   feedback: FeedbackRow;
@@ -46,6 +48,8 @@ interface Row {
   stop?: string;
   /** The first span was closed in the last step, so that the logits behind it come next. */
   isBehindSpan: boolean;
+  /** What positions after the first span may be denied; null when that is nothing. */
+  hidden?: HiddenPlaces | null;
   afterSpan_V?: Float32Array;
 }
 
@@ -64,50 +68,14 @@ export interface AdvanceOptions {
   readonly signal?: AbortSignal;
 }
 
-/** A given beginning has a vector for each of its latents and no open span. */
-function checkPrefix(model: GapModel, { prefix }: GenerationRequest): void {
-  if (!prefix) return;
-  const { latentPad, latentStart, latentEnd } = model.bundle.sequence;
-  const count = (id: number): number => prefix.ids.filter((other) => other === id).length;
-  if (count(latentPad) === prefix.latents.length && count(latentStart) === count(latentEnd)) return;
-  throw new ShapeError({
-    what: 'the beginning of a response cannot be read',
-    got: `${count(latentPad)} latent tokens, ${prefix.latents.length} vectors, ${count(latentStart)} starts and ${count(latentEnd)} ends of spans`,
-    expected: 'a vector for each latent token, and every span closed',
-  });
-}
-
-/** Positions and places of one unpadded prompt, with what the response begins with. */
-function promptRow(
-  model: GapModel,
-  request: GenerationRequest,
-): { prompt: PromptRow; cursor: PositionCursor } {
-  checkPrefix(model, request);
-  const { prefix = { ids: [], latents: [] } } = request;
-  const ids = [...request.promptIds, ...prefix.ids];
-  const inputIds_BT = Int32Array.from(ids);
-  const length = ids.length;
-  const rows = { batch: 1, length, inputIds_BT, attentionMask_BT: new Int32Array(length).fill(1) };
-  const config = positionConfig(model.bundle, model.settings?.positions);
-  const positions = mropePositions(rows, request.grids, config);
-  const { imagePad, latentPad } = model.bundle.sequence;
-  const placesOf = (wanted: number): number[] => ids.flatMap((id, i) => (id === wanted ? [i] : []));
-  const width = model.bundle.checkpoint.config.text.hiddenSize;
-  const { pictureRows_MD } = request;
-  const given_ND = new Float32Array(pictureRows_MD.length + prefix.latents.length * width);
-  given_ND.set(pictureRows_MD);
-  prefix.latents.forEach((latent, k) => {
-    given_ND.set(latent, pictureRows_MD.length + k * width);
-  });
-  return {
-    prompt: {
-      ids,
-      positions_3T: positions.positions_3BT,
-      given_ND,
-      givenPlaces: [...placesOf(imagePad), ...(prefix.ids.length > 0 ? placesOf(latentPad) : [])],
-    },
-    cursor: cursorAfterRow(positions, 0),
-  };
+/** What a row may not attend to at the token that it read or wrote last. */
+function hiddenFrom(row: Row, tokens: SpanIds): Pick<StepInput, 'hidden'> {
+  if (row.state.numSpans === 0) return {};
+  row.hidden ??= hiddenAfterSpan([...row.promptIds, ...row.ids], tokens) ?? null;
+  const place = row.promptIds.length + row.ids.length - 1;
+  const { hidden } = row;
+  const isHidden = hidden && isDenied(hidden, row.ids.at(-1) ?? NaN, place, tokens);
+  return isHidden ? { hidden: [hidden.from, hidden.to] } : {};
 }
 
 function rulesOf(model: GapModel, settings: GenerationSettings): DecodingRules {
@@ -146,18 +114,20 @@ function copyRng(rng: Rng): Rng {
 
 /** Reads the prompts of a batch; nothing is written yet. */
 export async function openRun(
-  decoder: Decoder,
+  decoder: StepDecoder,
   requests: readonly GenerationRequest[],
-  settings: Pick<GenerationSettings, 'maxNewTokens'>,
+  settings: Pick<GenerationSettings, 'maxNewTokens' | 'afterSpan'>,
   signal?: AbortSignal,
 ): Promise<DecodingRun> {
   const { model } = decoder;
   const width = model.bundle.checkpoint.config.text.hiddenSize;
   const { latentEnd } = model.bundle.sequence;
-  const prepared = requests.map((request) => promptRow(model, request));
+  const afterSpan = settings.afterSpan ?? model.settings?.afterSpan;
+  const prepared = requests.map((request) => promptRow(model, request, afterSpan));
   const rows = requests.map((request, i): Row => {
     const { prefix = { ids: [], latents: [] } } = request;
     return {
+      promptIds: request.promptIds,
       state: {
         ...START_STATE,
         numWritten: prefix.ids.length,
@@ -187,7 +157,8 @@ export async function openRun(
     copies,
     signal,
   );
-  return { model, rows, batch, output: batch.output };
+  const rests = prepared.map(({ rest }) => rest);
+  return { model, rows, batch, output: await readRest(batch, rests, idleInput(model)) };
 }
 
 /**
@@ -290,9 +261,9 @@ export async function* advanceRun(
     calibration: settings.calibration,
     ...(model.head.basis ? { basis: model.head.basis } : {}),
   };
-  const { stop = [] } = settings;
+  const { stop = [], afterSpan = model.settings?.afterSpan } = settings;
   if (stop.length > 0) for (const row of rows) row.text ??= textStream(model, row, stop);
-  const idle: StepInput = { id: model.bundle.padId, position: [0, 0, 0], active: false };
+  const idle = idleInput(model);
   for (;;) {
     options.signal?.throwIfAborted();
     const inputs: StepInput[] = [];
@@ -362,6 +333,7 @@ export async function* advanceRun(
         id: next.kind === 'token' ? next.id : latentPad,
         position: place.position,
         ...(latent ? { latent } : {}),
+        ...(afterSpan ? hiddenFrom(row, model.bundle.sequence) : {}),
         active: true,
       });
     }

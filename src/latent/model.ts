@@ -5,6 +5,7 @@ import type { ModelBundle } from '../model/bundle.ts';
 import { Weights } from '../model/weights.ts';
 import type { WeightSource } from '../model/weights.ts';
 import type { LatentPositions } from '../processor/positions.ts';
+import type { AfterSpan } from './after-span.ts';
 import { BASIS_INPUTS } from './head.ts';
 import type { HeadSpec } from './head.ts';
 import type { PcaBasis } from './pca.ts';
@@ -18,6 +19,8 @@ export interface LatentSettings {
   readonly teacherInputs: TeacherInputs;
   readonly positions: LatentPositions;
   readonly head: HeadSpec;
+  /** What positions after a span were trained without; absent: nothing. */
+  readonly afterSpan?: AfterSpan;
 }
 
 /** A head with its weights and its fixed tensors. */

@@ -5,7 +5,7 @@ import { addDims, dimAt, mulDims } from '../engine/dims.ts';
 import type { Dim } from '../engine/dims.ts';
 import type { Graph, Value } from '../engine/graph.ts';
 import { reshape } from '../engine/ops/broadcast.ts';
-import { add, less, lessOrEqual, scale, where } from '../engine/ops/elementwise.ts';
+import { add, lessOrEqual, scale, where } from '../engine/ops/elementwise.ts';
 import { matmul } from '../engine/ops/linear.ts';
 import { softmax } from '../engine/ops/nn.ts';
 import { concat, iota, slice, transpose, transposeLast } from '../engine/ops/shape.ts';
@@ -14,25 +14,18 @@ import type { Heads } from './decoder.ts';
 
 /** What hides keys that must not be seen; the same for every layer. */
 export interface CacheBias {
-  /** 0 where the cache is filled, [B, 1, 1, S]. */
+  /** 0 where the cache is filled and not hidden from the row's new tokens, [B, 1, 1, S]. */
   readonly past_B11S: Value;
   /** 0 where a new key is not after its query, [T, T]. */
   readonly new_TT: Value;
 }
 
-/** Biases for rows whose caches hold `pastLength_B` (i64) tokens of capacity S. */
-export function cacheBias(
-  graph: Graph,
-  pastLength_B: Value,
-  capacity: Dim,
-  tokens: Dim,
-): CacheBias {
+/** Biases for rows whose new tokens see the slots of their caches where `seen_B11S` (bool) says so. */
+export function cacheBias(graph: Graph, seen_B11S: Value, tokens: Dim): CacheBias {
   const hide = (seen: Value): Value => where(seen, graph.scalar(0), graph.scalar(MASKED_SCORE));
-  const batch = dimAt(pastLength_B.shape, 0);
-  const slots = reshape(iota(graph, capacity), [1, 1, 1, capacity]);
   const order = iota(graph, tokens);
   return {
-    past_B11S: hide(less(slots, reshape(pastLength_B, [batch, 1, 1, 1]))),
+    past_B11S: hide(seen_B11S),
     new_TT: hide(lessOrEqual(reshape(order, [1, tokens]), reshape(order, [tokens, 1]))),
   };
 }

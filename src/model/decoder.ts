@@ -12,6 +12,7 @@ import {
   equal,
   lessOrEqual,
   mul,
+  not,
   scale,
   silu,
   sin,
@@ -85,17 +86,30 @@ export function applyRotary(x_BTHE: Value, rotary: Rotary): Value {
   return add(mul(x_BTHE, rotary.cos_BT1E), mul(rotateHalf(x_BTHE), rotary.sin_BT1E));
 }
 
+/** Keys that some queries may not see although they stand before them, both bool [B, T]. */
+export interface HiddenKeys {
+  readonly hidden_BT: Value;
+  /** Queries they are hidden from. */
+  readonly denied_BT: Value;
+}
+
 /**
- * Attention bias [B, 1, 1, T, T]: 0 where the key is not after the query and not padding, else a
- * score nothing survives. mask [B, T] holds 1 for real tokens. Left padding needs nothing more.
+ * Attention bias [B, 1, 1, T, T]: 0 where the key is not after the query, not padding and not hidden
+ * from it, else a score nothing survives. mask [B, T] holds 1 for real tokens. Left padding needs
+ * nothing more.
  */
-export function causalBias(mask_BT: Value): Value {
+export function causalBias(mask_BT: Value, keys?: HiddenKeys): Value {
   const graph = mask_BT.graph;
   const [b, t] = [dimAt(mask_BT.shape, 0), dimAt(mask_BT.shape, 1)];
   const order = iota(graph, t);
   const past_TT = lessOrEqual(reshape(order, [1, t]), reshape(order, [t, 1]));
   const real_B11T = equal(reshape(mask_BT, [b, 1, 1, 1, t]), int64(graph, 1));
-  return where(and(past_TT, real_B11T), graph.scalar(0), graph.scalar(MASKED_SCORE));
+  const seen = and(past_TT, real_B11T);
+  const bias = (shown: Value): Value => where(shown, graph.scalar(0), graph.scalar(MASKED_SCORE));
+  if (!keys) return bias(seen);
+  const hidden_B111T = reshape(keys.hidden_BT, [b, 1, 1, 1, t]);
+  const denied_B11T1 = reshape(keys.denied_BT, [b, 1, 1, t, 1]);
+  return bias(and(seen, not(and(hidden_B111T, denied_B11T1))));
 }
 
 /** What a layer's attention is given: heads after rotary, and which layer asks. */

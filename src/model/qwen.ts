@@ -21,6 +21,7 @@ import {
   plainAttention,
   textRotary,
 } from './decoder.ts';
+import type { HiddenKeys } from './decoder.ts';
 import type { Parameters } from './parameters.ts';
 import { declareVisionInputs, visionTower } from './vision.ts';
 import type { PictureLayout } from './vision.ts';
@@ -80,15 +81,27 @@ export function inputEmbeddings(
   return pictures ? replaceAtTokens(text, ids_BT, config.tokens.image, pictures) : text;
 }
 
-/** Every layer's state, the final one before the norm. */
+/** Declares which keys are hidden from which queries. */
+export function declareHiddenKeys(graph: Graph): HiddenKeys {
+  return {
+    hidden_BT: graph.input('hidden', 'bool', ['B', 'T']),
+    denied_BT: graph.input('denied', 'bool', ['B', 'T']),
+  };
+}
+
+/**
+ * Every layer's state, the final one before the norm.
+ * @param keys - hidden from some queries; by default every token sees all before it.
+ */
 export function decode(
   config: ModelConfig,
   parameters: Parameters,
   x_BTD: Value,
   tokens: TokenInputs,
+  keys?: HiddenKeys,
 ): Value[] {
   const rotary = textRotary(config.text, tokens.positions_3BT);
-  const attend = plainAttention(config.text, causalBias(tokens.mask_BT));
+  const attend = plainAttention(config.text, causalBias(tokens.mask_BT, keys));
   return decoderLayers(config.text, parameters, x_BTD, rotary, attend);
 }
 

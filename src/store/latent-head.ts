@@ -5,6 +5,7 @@ import { CheckpointError } from '../errors.ts';
 import { readSafetensors, writeSafetensors } from '../engine/safetensors.ts';
 import type { Tensor } from '../engine/tensor.ts';
 import { decodeBasis, encodeBasis, expectBasisWidth } from '../latent/basis-file.ts';
+import { AFTER_SPAN } from '../latent/after-span.ts';
 import { headSpecs } from '../latent/head.ts';
 import { makeHead, outputHead } from '../latent/model.ts';
 import type { GapModel, LatentHead, LatentSettings } from '../latent/model.ts';
@@ -32,7 +33,7 @@ function parseJson(text: string | undefined): unknown {
 
 function parseSettings(text: string | undefined, place: string): LatentSettings {
   const parsed = parseJson(text) as Partial<LatentSettings> | null;
-  const { variant, numLatents, positions, head } = parsed ?? {};
+  const { variant, numLatents, positions, head, afterSpan } = parsed ?? {};
   const known = variant !== undefined && Object.hasOwn(VARIANTS, variant);
   const isWhole =
     known &&
@@ -41,12 +42,14 @@ function parseSettings(text: string | undefined, place: string): LatentSettings 
     numLatents <= MAX_LATENTS &&
     Number.isInteger(Math.sqrt(numLatents)) &&
     (positions?.kind === 'sequential' || positions?.kind === 'grid') &&
-    head?.kind === VARIANTS[variant].head;
+    head?.kind === VARIANTS[variant].head &&
+    // Files that were written before there was a choice say nothing.
+    (afterSpan === undefined || AFTER_SPAN.includes(afterSpan));
   if (isWhole) return parsed as LatentSettings;
   throw new CheckpointError({
     what: `${place} does not say how its latents are written`,
     got: text?.slice(0, 400) ?? 'no settings',
-    expected: `a known variant with its head, positions, and K a square up to ${MAX_LATENTS}`,
+    expected: `a known variant with its head, positions, what is hidden after spans (or nothing), and K a square up to ${MAX_LATENTS}`,
     fix: 'train again, or remove the file to use the model without latents',
   });
 }

@@ -12,7 +12,7 @@ import type { LatentPositions } from '../processor/positions.ts';
 import { batchRows } from '../processor/sequence.ts';
 import type { Batch, Row } from '../processor/sequence.ts';
 import { Rng } from '../rng.ts';
-import { latentFeeds, textFeeds } from './text-batch.ts';
+import { hiddenKeyFeeds, latentFeeds, textFeeds } from './text-batch.ts';
 import type { BatchFeeds, Trainer } from './trainer.ts';
 
 /** Rows are padded to a multiple of this, so that few shapes occur; ours. */
@@ -90,6 +90,19 @@ function feedRows(
   };
 }
 
+/** Feeds that batches with latents need besides. */
+function spanFeeds(
+  { bundle, recipe, latentWeight }: BatchSource,
+  padded: Batch,
+  inputs_LD: Float32Array,
+  targets_LD: Float32Array,
+): Record<string, Tensor> {
+  return {
+    ...latentFeeds(padded, inputs_LD, targets_LD, latentWeight),
+    ...(recipe.afterSpan ? hiddenKeyFeeds(padded, bundle.sequence) : {}),
+  };
+}
+
 /**
  * Teacher inputs of which a growing share is replaced by what the model predicts from them now.
  * Source: GAP appendix F names scheduled sampling; the schedule is ours.
@@ -100,10 +113,10 @@ async function mixOwnPredictions(
   spans: readonly TrainingRow[],
   teacher_LD: Float32Array,
 ): Promise<Float32Array> {
-  const { recipe, trainer, latentWeight } = source;
+  const { recipe, trainer } = source;
   // Rows without latents have nothing to predict, so they are left out of this pass.
   const { padded, feeds } = feedRows(source, spans);
-  const latents = latentFeeds(padded, teacher_LD, teacher_LD, latentWeight);
+  const latents = spanFeeds(source, padded, teacher_LD, teacher_LD);
   const predicted = await trainer.evaluate(
     { objective: 'predict', feeds: { ...feeds, ...latents } },
     ['predicted_latents'],
@@ -121,7 +134,7 @@ async function mixOwnPredictions(
 
 /** The batch of each step: a function of the step and, with scheduled sampling, of the weights. */
 export function stepBatches(source: BatchSource): (step: number) => Promise<BatchFeeds> {
-  const { rows, recipe, basis, latentWeight } = source;
+  const { rows, recipe, basis } = source;
   const sampler = epochSampler(rows.length, recipe);
   const teacherInputs = async (
     step: number,
@@ -141,7 +154,7 @@ export function stepBatches(source: BatchSource): (step: number) => Promise<Batc
     const inputs_LD = await teacherInputs(step, spans, targets_LD);
     return {
       objective: 'latent',
-      feeds: { ...feeds, ...latentFeeds(padded, inputs_LD, targets_LD, latentWeight) },
+      feeds: { ...feeds, ...spanFeeds(source, padded, inputs_LD, targets_LD) },
     };
   };
 }

@@ -172,6 +172,13 @@ export async function* trainVariant(
       fix: 'set teacherInputs=plain, or train a variant with a PCA head',
     });
   }
+  if (recipe.afterSpan !== undefined && !usesLatents(name)) {
+    throw new ConfigError({
+      what: `variant ${name} writes no span that anything could be hidden after`,
+      got: `afterSpan ${recipe.afterSpan}`,
+      fix: 'leave afterSpan out, or train a variant with latents',
+    });
+  }
   const basis = variantBasis(name, inputs.basis, recipe.seed);
   const spec = variantHead(name, recipe, basis);
   const backbone = decoderSpecs(config.text);
@@ -182,7 +189,9 @@ export async function* trainVariant(
   initialiseHead(spec, weights, new Rng(recipe.seed).fork('latent head'), basis);
   const rows = trainingRows(name, recipe, inputs);
   const positions = latentPositionsOf(recipe);
-  const latents = { head: spec, loss: variant.loss, padId: bundle.sequence.latentPad };
+  const afterSpan = recipe.afterSpan === undefined ? {} : { afterSpan: recipe.afterSpan };
+  const { latentPad: padId } = bundle.sequence;
+  const latents = { head: spec, loss: variant.loss, padId, ...afterSpan };
   const parameters = [...backbone, ...head];
   const shared = { pictures: { kind: 'rows' as const }, parameters, trained: parameters };
   const trainedHead = makeHead(spec, weights, variant.head === 'pca' ? basis : undefined);
@@ -228,6 +237,7 @@ export async function* trainVariant(
     teacherInputs: recipe.teacherInputs,
     positions,
     head: spec,
+    ...afterSpan,
   };
   return trainedModel(bundle, weights, spec, basis, settings);
 }

@@ -63,6 +63,11 @@ export function headOnlyFaults(name: VariantName, recipe: TrainRecipe): string[]
       'teacherInputs=scheduled changes the inputs of the backbone with every step; a head alone is trained on states that stay, so set teacherInputs=plain or projected',
     );
   }
+  if (recipe.afterSpan !== undefined) {
+    faults.push(
+      `afterSpan=${recipe.afterSpan} takes something from positions that only the backbone could learn to do without`,
+    );
+  }
   return faults;
 }
 

@@ -10,6 +10,7 @@ import { expand, reshape } from '../engine/ops/broadcast.ts';
 import { add, equal, mul } from '../engine/ops/elementwise.ts';
 import { moveRows } from '../engine/ops/indexing.ts';
 import { crossEntropy } from '../engine/ops/nn.ts';
+import type { AfterSpan } from '../latent/after-span.ts';
 import { declareBasis, latentLoss, predictLatents, rowNorms } from '../latent/head.ts';
 import type { HeadSpec, LatentLoss } from '../latent/head.ts';
 import { injectLatents } from '../latent/inject.ts';
@@ -17,7 +18,13 @@ import type { ModelConfig } from '../model/config.ts';
 import { finalNorm, int64, languageHead } from '../model/decoder.ts';
 import type { ParameterSpec, Parameters } from '../model/parameters.ts';
 import { declareParameters } from '../model/parameters.ts';
-import { declarePlacement, declareTokenInputs, decode, inputEmbeddings } from '../model/qwen.ts';
+import {
+  declareHiddenKeys,
+  declarePlacement,
+  declareTokenInputs,
+  decode,
+  inputEmbeddings,
+} from '../model/qwen.ts';
 import { declareVisionInputs, visionTower } from '../model/vision.ts';
 import type { PictureLayout } from '../model/vision.ts';
 
@@ -27,7 +34,13 @@ export interface ObjectiveOptions {
   readonly pictures:
     { readonly kind: 'tower'; readonly layout: PictureLayout } | { readonly kind: 'rows' };
   /** Latent spans; absent for batches without any. */
-  readonly latents?: { readonly head: HeadSpec; readonly loss: LatentLoss; readonly padId: number };
+  readonly latents?: {
+    readonly head: HeadSpec;
+    readonly loss: LatentLoss;
+    readonly padId: number;
+    /** Absent: positions after a span see all before them. */
+    readonly afterSpan?: AfterSpan;
+  };
   /** Parameters that gradients are computed for. */
   readonly trained: readonly ParameterSpec[];
   /** All parameters the graph may read. */
@@ -69,7 +82,8 @@ export function encodeObjective(config: ModelConfig, options: ObjectiveOptions):
   const inputs_BTD = options.latents
     ? withLatents(graph, text, tokens.ids_BT, options.latents.padId, width)
     : text;
-  const raw_BTD = decode(config, parameters, inputs_BTD, tokens).at(-1) as Value;
+  const hiddenKeys = options.latents?.afterSpan ? declareHiddenKeys(graph) : undefined;
+  const raw_BTD = decode(config, parameters, inputs_BTD, tokens, hiddenKeys).at(-1) as Value;
 
   const labelled_ND = finalNorm(config.text, parameters, pickStates(graph, 'labels', 'N', raw_BTD));
   const logits_NV = languageHead(config.text, parameters, labelled_ND);

@@ -1,6 +1,8 @@
 // Owns the feeds of a padded batch: tokens, positions, labels, picture and latent places.
 import { tensor } from '../engine/tensor.ts';
 import type { Tensor } from '../engine/tensor.ts';
+import { hiddenAfterSpan, isDenied } from '../latent/after-span.ts';
+import type { SpanIds } from '../latent/after-span.ts';
 import { int64Tensor, placementFeeds } from '../model/feeds.ts';
 import type { GridThw } from '../processor/grid.ts';
 import { mropePositions } from '../processor/positions.ts';
@@ -67,5 +69,30 @@ export function latentFeeds(
     latent_weight: scalar(weight),
     ...placementFeeds('latents', batch.batch, batch.length, batch.latentInputs_L),
     ...pickFeeds('latent_states', batch.latentStates_L, batch.batch * batch.length),
+  };
+}
+
+/**
+ * Feeds of what is hidden from positions after each row's span. Padding on the right is hidden from
+ * nobody and denied what its row is, which nothing reads.
+ */
+export function hiddenKeyFeeds(
+  batch: Pick<Batch, 'batch' | 'length' | 'inputIds_BT'>,
+  tokens: SpanIds,
+): Record<string, Tensor> {
+  const { batch: rows, length } = batch;
+  const [hidden, denied] = [new Uint8Array(rows * length), new Uint8Array(rows * length)];
+  for (let start = 0; start < hidden.length; start += length) {
+    const ids = batch.inputIds_BT.subarray(start, start + length);
+    const places = hiddenAfterSpan(ids, tokens);
+    if (!places) continue;
+    hidden.fill(1, start + places.from, start + places.to);
+    ids.forEach((id, place) => {
+      if (isDenied(places, id, place, tokens)) denied[start + place] = 1;
+    });
+  }
+  return {
+    hidden: tensor('bool', [rows, length], hidden),
+    denied: tensor('bool', [rows, length], denied),
   };
 }

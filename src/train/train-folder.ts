@@ -82,6 +82,9 @@ export function checkRequest(options: TrainFolderOptions, more: readonly string[
   if (options.recipe.teacherInputs === 'projected' && usesLatents(name) && head !== 'pca') {
     faults.push(`teacherInputs=projected needs a PCA head, ${name} has one of kind ${head}`);
   }
+  if (options.recipe.afterSpan !== undefined && !usesLatents(name)) {
+    faults.push(`afterSpan=${options.recipe.afterSpan} needs a span, ${name} writes none`);
+  }
   if (resolve(model) === resolve(out)) faults.push('the output folder is that of the base model');
   if (faults.length > 0) {
     throw new ConfigError({

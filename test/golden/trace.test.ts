@@ -8,6 +8,8 @@ import { Decoder } from '../../src/generate/decoder.ts';
 import type { DecoderOutput, StepInput } from '../../src/generate/decoder.ts';
 import { generateBatch } from '../../src/generate/generate.ts';
 import { sampleToken } from '../../src/generate/sampling.ts';
+import { hiddenAfterSpan, isDenied } from '../../src/latent/after-span.ts';
+import type { AfterSpan } from '../../src/latent/after-span.ts';
 import { headSpecs } from '../../src/latent/head.ts';
 import type { Weights } from '../../src/model/weights.ts';
 import type { GapModel } from '../../src/latent/model.ts';
@@ -22,7 +24,7 @@ import { assembleRow, batchRows } from '../../src/processor/sequence.ts';
 import type { Row } from '../../src/processor/sequence.ts';
 import { Rng } from '../../src/rng.ts';
 import { encodeObjective } from '../../src/train/objective.ts';
-import { latentFeeds, textFeeds } from '../../src/train/text-batch.ts';
+import { hiddenKeyFeeds, latentFeeds, textFeeds } from '../../src/train/text-batch.ts';
 import { MINI_LATENTS, SESSION, Trace, miniGapModel } from '../helpers/mini-gap.ts';
 import type { TraceRow } from '../helpers/mini-gap.ts';
 import { randomRows } from '../helpers/mini-model.ts';
@@ -35,6 +37,7 @@ const worst = new WorstErrors();
 interface Case extends MiniOptions {
   readonly head: HeadKind;
   readonly positions: LatentPositions;
+  readonly afterSpan?: AfterSpan;
 }
 
 const SEQUENTIAL: LatentPositions = { kind: 'sequential' };
@@ -42,6 +45,14 @@ const GRID: LatentPositions = { kind: 'grid', numLatents: MINI_LATENTS };
 const CASES: Readonly<Record<string, Case>> = {
   'PCA head, GQA 2, sequential': { head: 'pca', heads: 2, kvHeads: 1, positions: SEQUENTIAL },
   'PCA head, GQA 1, grid': { head: 'pca', heads: 2, kvHeads: 2, positions: GRID },
+  'PCA head, GQA 2, picture hidden after spans': {
+    ...{ head: 'pca', heads: 2, kvHeads: 1, layers: 3, positions: SEQUENTIAL },
+    afterSpan: 'picture-hidden',
+  },
+  'full head, GQA 1, grid, picture hidden after spans': {
+    ...{ head: 'full', heads: 2, kvHeads: 2, positions: GRID },
+    afterSpan: 'picture-hidden',
+  },
   'output as input, GQA 2, grid': { head: 'output', heads: 4, kvHeads: 2, positions: GRID },
   'full head, untied, GQA 1': {
     head: 'full',
@@ -172,7 +183,10 @@ async function walkCached(model: GapModel, drafts: readonly Draft[]): Promise<Wa
       const id = row.inputIds[at];
       if (id === undefined) return { id: bundle.padId, position: [0, 0, 0], active: false };
       const p = (axis: number): number => positions[b]?.[axis * length + at] ?? NaN;
-      const input = { id, position: [p(0), p(1), p(2)] as const, active: true };
+      const places = settings?.afterSpan && hiddenAfterSpan(row.inputIds, bundle.sequence);
+      const denied = places && isDenied(places, id, at, bundle.sequence);
+      const hidden = denied ? { hidden: [places.from, places.to] as const } : {};
+      const input = { id, position: [p(0), p(1), p(2)] as const, ...hidden, active: true };
       if (id !== bundle.sequence.latentPad) return input;
       const latent = walk.seen[b]?.get(at - 1)?.predicted ?? new Float32Array(width);
       walk.latents[b]?.push(latent);
@@ -246,7 +260,11 @@ async function runObjective(
   const { bundle, head, settings } = model;
   const { config, weights } = bundle.checkpoint;
   const parameters = [...decoderSpecs(config.text), ...headSpecs(head.spec)];
-  const latents = { head: head.spec, loss: 'mse' as const, padId: bundle.sequence.latentPad };
+  const { afterSpan } = settings ?? {};
+  const latents = {
+    ...{ head: head.spec, loss: 'mse' as const, padId: bundle.sequence.latentPad },
+    ...(afterSpan ? { afterSpan } : {}),
+  };
   const model_ = encodeObjective(config, {
     pictures: { kind: 'rows' },
     parameters,
@@ -272,6 +290,7 @@ async function runObjective(
       positionConfig(bundle, settings?.positions),
     ),
     ...latentFeeds(batch, given, given, 1),
+    ...(afterSpan ? hiddenKeyFeeds(batch, bundle.sequence) : {}),
     picture_rows: tensor('f32', [pictures.length / width, width], pictures),
   });
 }

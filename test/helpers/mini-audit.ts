@@ -62,11 +62,17 @@ function responseOf(model: GapModel, answer: string, how: MiniResponse): number[
   ];
 }
 
+/** A context with what has to be freed. */
+export type MiniAudit = AuditContext & {
+  readonly decoder: Decoder;
+  readonly encoder: PictureEncoder;
+};
+
 /** A context over hand-written clean rows, tasks `odd` and `even`. Dispose its decoder and encoder. */
 export async function miniAudit(
   model: GapModel,
   responses: readonly MiniResponse[],
-): Promise<AuditContext & { readonly encoder: PictureEncoder }> {
+): Promise<MiniAudit> {
   const rng = new Rng('mini audit');
   const width = model.bundle.checkpoint.config.text.hiddenSize;
   const examples = responses.map((_, i): Example => ({
@@ -136,7 +142,7 @@ export async function miniAudit(
 }
 
 /** Frees what a context holds. */
-export async function closeAudit(context: AuditContext & { readonly encoder: PictureEncoder }) {
+export async function closeAudit(context: MiniAudit): Promise<void> {
   await context.decoder[Symbol.asyncDispose]();
   await context.encoder[Symbol.asyncDispose]();
 }

@@ -9,6 +9,7 @@ import { moveRows } from '../../src/engine/ops/indexing.ts';
 import { Session } from '../../src/engine/session.ts';
 import { tensor } from '../../src/engine/tensor.ts';
 import type { Tensor } from '../../src/engine/tensor.ts';
+import type { AfterSpan, SpanIds } from '../../src/latent/after-span.ts';
 import { declareBasis, headSpecs, initialiseHead, predictLatents } from '../../src/latent/head.ts';
 import type { HeadSpec } from '../../src/latent/head.ts';
 import { injectLatents } from '../../src/latent/inject.ts';
@@ -19,11 +20,18 @@ import { fitPca } from '../../src/latent/pca.ts';
 import type { PcaBasis } from '../../src/latent/pca.ts';
 import type { HeadKind } from '../../src/latent/variants.ts';
 import { positionConfig } from '../../src/model/bundle.ts';
-import { finalNorm, int64, languageHead } from '../../src/model/decoder.ts';
+import {
+  MASKED_SCORE,
+  decoderLayers,
+  finalNorm,
+  int64,
+  languageHead,
+  plainAttention,
+  textRotary,
+} from '../../src/model/decoder.ts';
 import { int64Tensor, placementFeeds } from '../../src/model/feeds.ts';
 import { declareParameters, decoderSpecs } from '../../src/model/parameters.ts';
-import { declarePlacement, declareTokenInputs, decode } from '../../src/model/qwen.ts';
-import { inputEmbeddings } from '../../src/model/qwen.ts';
+import { declarePlacement, inputEmbeddings } from '../../src/model/qwen.ts';
 import { Weights } from '../../src/model/weights.ts';
 import type { GridThw } from '../../src/processor/grid.ts';
 import { mropePositions } from '../../src/processor/positions.ts';
@@ -69,7 +77,11 @@ export function miniHeadSpec(kind: HeadKind, hiddenSize: number, basis: PcaBasis
 
 /** A random model with a random head, adapter included. */
 export async function miniGapModel(
-  options: MiniOptions & { readonly head?: HeadKind; readonly positions?: LatentPositions } = {},
+  options: MiniOptions & {
+    readonly head?: HeadKind;
+    readonly positions?: LatentPositions;
+    readonly afterSpan?: AfterSpan;
+  } = {},
 ): Promise<GapModel<Weights>> {
   const bundle = miniBundle(options);
   const { hiddenSize } = bundle.checkpoint.config.text;
@@ -91,6 +103,7 @@ export async function miniGapModel(
       teacherInputs: 'plain',
       positions: options.positions ?? { kind: 'sequential' },
       head: spec,
+      ...(options.afterSpan ? { afterSpan: options.afterSpan } : {}),
     },
   };
 }
@@ -113,6 +126,31 @@ export interface TraceResult {
   readonly latent_D: (row: number, position: number) => Float32Array;
 }
 
+/**
+ * The attention bias of padded rows [B, 1, 1, T, T], pair by pair from the rule in words, so that it
+ * shares nothing with what it is compared to.
+ */
+function plainBias(batch: Batch, afterSpan: AfterSpan | undefined, ids: SpanIds): Tensor {
+  const [b, t] = [batch.batch, batch.length];
+  const bias = new Float32Array(b * t * t).fill(MASKED_SCORE);
+  for (let row = 0; row < b; row++) {
+    const tokens = [...batch.inputIds_BT.subarray(row * t, (row + 1) * t)];
+    const picture = tokens.indexOf(ids.imagePad);
+    const isAfter = (at: number): boolean =>
+      tokens.slice(0, at + 1).includes(ids.latentEnd) && tokens[at] !== ids.latentPad;
+    const knowsPicture = (at: number): boolean =>
+      picture >= 0 && at >= picture && !isAfter(at) && tokens[at] !== ids.latentPad;
+    for (let query = 0; query < t; query++) {
+      for (let key = 0; key <= query; key++) {
+        const hidden = afterSpan !== undefined && isAfter(query) && knowsPicture(key);
+        const real = batch.attentionMask_BT[row * t + key] === 1;
+        if (real && !hidden) bias[(row * t + query) * t + key] = 0;
+      }
+    }
+  }
+  return tensor('f32', [b, 1, 1, t, t], bias);
+}
+
 function join(parts: readonly Float32Array[]): Float32Array {
   return Float32Array.from(parts.flatMap((part) => [...part]));
 }
@@ -133,17 +171,21 @@ export class Trace implements AsyncDisposable {
     const graph = new Graph();
     const specs = [...decoderSpecs(config.text), ...model.head.weights.specs];
     const parameters = declareParameters(graph, specs);
-    const tokens = declareTokenInputs(graph);
+    const ids_BT = graph.input('input_ids', 'i64', ['B', 'T']);
+    const positions_3BT = graph.input('position_ids', 'i64', [3, 'B', 'T']);
     const place = (name: string, count: string) =>
       declarePlacement(graph, name, graph.input(`${name}_rows`, 'float', [count, width]));
-    const text = inputEmbeddings(config, parameters, tokens.ids_BT, place('pictures', 'M'));
+    const text = inputEmbeddings(config, parameters, ids_BT, place('pictures', 'M'));
     const latents = place('latents', 'L');
     const x_BTD = injectLatents(
       text,
-      equal(tokens.ids_BT, int64(graph, model.bundle.sequence.latentPad)),
+      equal(ids_BT, int64(graph, model.bundle.sequence.latentPad)),
       moveRows(latents.rows_ND, latents.to_BT, latents.back_N),
     );
-    const raw_BTD = decode(config, parameters, x_BTD, tokens).at(-1) ?? x_BTD;
+    const attend = plainAttention(config.text, graph.input('bias', 'float', ['B', 1, 1, 'T', 'T']));
+    const rotary = textRotary(config.text, positions_3BT);
+    const states = decoderLayers(config.text, parameters, x_BTD, rotary, attend);
+    const raw_BTD = states.at(-1) ?? x_BTD;
     const count = mulDims(dimAt(raw_BTD.shape, 0), dimAt(raw_BTD.shape, 1));
     const raw_ND = reshape(raw_BTD, [count, width]);
     const normed_ND = finalNorm(config.text, parameters, raw_ND);
@@ -174,7 +216,7 @@ export class Trace implements AsyncDisposable {
     );
     const results = await this.session.run({
       input_ids: int64Tensor([b, t], batch.inputIds_BT),
-      attention_mask: int64Tensor([b, t], batch.attentionMask_BT),
+      bias: plainBias(batch, settings?.afterSpan, bundle.sequence),
       position_ids: int64Tensor([3, b, t], positions_3BT),
       pictures_rows: tensor('f32', [pictures.length / width, width], pictures),
       latents_rows: tensor('f32', [latents.length / width, width], latents),

@@ -143,7 +143,7 @@ const HIDDEN_NOTE =
   'Rows that wrote a span. From the end of the span on, positions see neither picture nor question ' +
   'nor what stood before the latents, only latents and later text. Latents themselves still see the ' +
   'picture, so their keys and values carry more than the vectors that are read at them. A model that ' +
-  'was not trained so meets positions it never saw. p: exact McNemar, corrected within the table.';
+  'was not trained so meets what it never saw; one that was trained so is decoded so in every arm. p: exact McNemar, corrected within the table.';
 
 /** The part from its journals. */
 export function summariseMediation(journals: Journals, facts: AuditFacts): AuditPart {

@@ -25,6 +25,6 @@ export interface SpectrumRecord extends PartRecord {
   readonly available: number;
   /** Vectors that the spectrum is made of. */
   readonly count: number;
-  /** Of the covariance, largest first, seven digits; empty below two vectors. */
-  readonly eigenvalues: readonly number[];
+  /** Along the principal axes, largest first, those above rounding, seven digits; none below two vectors. */
+  readonly variances: readonly number[];
 }

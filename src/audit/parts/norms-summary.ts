@@ -1,7 +1,6 @@
 // Owns the sentences on norms and subspaces and norm calibration, made of journals alone; norms.ts calls it.
 import { pairedEffect } from '../../evaluate/effects.ts';
 import { Rng } from '../../rng.ts';
-import { dimensionsFor, effectiveRank } from '../embedding-spectrum.ts';
 import { armFile } from '../journals.ts';
 import { measured, told, toldPoints } from '../measured.ts';
 import type { ArmRecord, AuditFacts, Journals } from '../part.ts';
@@ -14,6 +13,7 @@ import {
   layerFigure,
   layerTable,
   normsByKind,
+  spectrumNumbers,
   spectrumTable,
   vectorLines,
   vectorTable,
@@ -99,12 +99,12 @@ function vectorFindings(lines: readonly VectorLine[]): string[] {
 }
 
 function spectrumFindings(records: readonly SpectrumRecord[]): string[] {
-  const parts = records
-    .filter(({ eigenvalues }) => eigenvalues.some((value) => value > 0))
-    .map(
-      ({ set, eigenvalues }) =>
-        `${SET_NAMES[set]} ${dimensionsFor(eigenvalues, 0.95)} (effective rank ${told(effectiveRank(eigenvalues))})`,
-    );
+  const parts = records.flatMap((record) => {
+    const numbers = spectrumNumbers(record);
+    return numbers
+      ? [`${SET_NAMES[record.set]} ${numbers.dims95} (effective rank ${told(numbers.rank)})`]
+      : [];
+  });
   return parts.length === 0
     ? []
     : [`Directions that hold 95 % of the variance: ${parts.join(', ')}.`];
@@ -128,8 +128,8 @@ export function summariseNorms(journals: Journals, facts: AuditFacts): AuditPart
       'L2 norms of every position of prompt and response, teacher-forced as the model wrote it: at ' +
       'the input, behind every layer, and after the final norm. What is read at latents, against ' +
       'picture and text embeddings; how far it and the states it is made of lie from the plane of ' +
-      'the head; how many directions it uses (effective rank: e to the entropy of the shares of ' +
-      'the eigenvalues of the covariance).',
+      'the head; how many directions it uses (effective rank: e to the entropy of the ' +
+      'singular values around the mean, as shares of their sum).',
     source: 'GAP section 3, Figure 2 and Table 1; effective rank: Roy and Vetterli 2007',
     findings: [
       ...vectorFindings(lines),

@@ -1,10 +1,11 @@
 // Owns the tables and the figure on norms and subspaces; norms-summary.ts puts them together.
 // Axes: L layers.
-import { dimensionsFor, effectiveRank } from '../embedding-spectrum.ts';
+import { numComponentsFor } from '../../latent/pca.ts';
 import { partFile } from '../journals.ts';
 import { told } from '../measured.ts';
 import { POSITION_KINDS } from '../row-observation.ts';
 import type { PositionKind, VectorSums } from '../row-observation.ts';
+import { effectiveRank } from '../spectrum.ts';
 import { NO_SUMS, addSums, spreadOf } from '../sums.ts';
 import type { Spread, Sums } from '../sums.ts';
 import type { AuditFigure, AuditTable, Cell } from '../types.ts';
@@ -211,7 +212,26 @@ export function vectorTable(lines: readonly VectorLine[]): AuditTable {
   };
 }
 
-const known = (value: number): number | null => (Number.isFinite(value) ? value : null);
+/** What the spectrum of a set comes to; undefined where its vectors do not differ. */
+export function spectrumNumbers({ variances }: SpectrumRecord):
+  | {
+      readonly rank: number;
+      readonly dims90: number;
+      readonly dims95: number;
+      readonly dims99: number;
+    }
+  | undefined {
+  if (variances.length === 0) return undefined;
+  const values = Float64Array.from(variances);
+  return {
+    rank: effectiveRank(values.map(Math.sqrt)),
+    dims90: numComponentsFor(values, 0.9),
+    dims95: numComponentsFor(values, 0.95),
+    dims99: numComponentsFor(values, 0.99),
+  };
+}
+
+const NO_SPECTRUM = { rank: null, dims90: null, dims95: null, dims99: null };
 
 /** Effective rank and directions for shares of the variance. */
 export function spectrumTable(records: readonly SpectrumRecord[]): AuditTable {
@@ -227,13 +247,10 @@ export function spectrumTable(records: readonly SpectrumRecord[]): AuditTable {
       { key: 'dims95', title: 'directions for 95 %', format: 'count' },
       { key: 'dims99', title: 'directions for 99 %', format: 'count' },
     ],
-    rows: records.map(({ set, count, eigenvalues }) => ({
-      set: SET_NAMES[set],
-      n: count,
-      rank: known(effectiveRank(eigenvalues)),
-      dims90: known(dimensionsFor(eigenvalues, 0.9)),
-      dims95: known(dimensionsFor(eigenvalues, 0.95)),
-      dims99: known(dimensionsFor(eigenvalues, 0.99)),
+    rows: records.map((record) => ({
+      set: SET_NAMES[record.set],
+      n: record.count,
+      ...(spectrumNumbers(record) ?? NO_SPECTRUM),
     })),
     ...(thinned.length > 0
       ? {

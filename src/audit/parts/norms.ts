@@ -1,57 +1,57 @@
 // Owns the part of the audit on norms and subspaces: its arm, what it looks at, its records.
 // Axes: D hidden, K latents, M picture tokens, L layers.
 import { DEFAULT_EMA_DECAY } from '../../latent/feedback.ts';
-import { spectrumOf } from '../embedding-spectrum.ts';
-import type { VectorSet } from '../embedding-spectrum.ts';
+import { openGram } from '../../latent/gram.ts';
 import type { AuditContext, PartDefinition, PartRecord } from '../part.ts';
 import { RowObserver } from '../row-observation.ts';
+import { spectrum } from '../spectrum.ts';
 import { rounded } from '../sums.ts';
 import { SPECTRUM_SETS } from './norms-records.ts';
 import type { NormRecord, SpectrumRecord, SpectrumSet } from './norms-records.ts';
 import { summariseNorms } from './norms-summary.ts';
 
-/** Rows of matrices [*, D], one matrix after the other, as one set that is asked in order. */
-function rowSet(matrices: readonly Float32Array[], width: number): VectorSet {
-  const count = matrices.reduce((sum, matrix) => sum + matrix.length, 0) / width;
-  let [matrix, first] = [0, 0];
-  return {
-    count,
-    at: (index) => {
-      if (index < first) [matrix, first] = [0, 0];
-      for (;;) {
-        const rows_ND = matrices[matrix] ?? new Float32Array(0);
-        const end = first + rows_ND.length / width;
-        if (index < end || matrix >= matrices.length)
-          return rows_ND.subarray((index - first) * width, (index - first + 1) * width);
-        first = end;
-        matrix += 1;
-      }
-    },
-  };
+/** Vectors a spectrum is made of at most; ours: the products of more would take minutes at D = 3584. */
+const SPECTRUM_VECTORS = 20_000;
+
+/**
+ * Rows of matrices [*, D], one matrix after the other; of more than `most` every so-manieth, from
+ * the first. Worked example: of 5 rows with most = 2, rows 0 and 3.
+ */
+export function spreadRows(
+  matrices: readonly Float32Array[],
+  width: number,
+  most: number = SPECTRUM_VECTORS,
+): { readonly available: number; readonly rows_ND: Float32Array } {
+  const available = matrices.reduce((sum, matrix) => sum + matrix.length, 0) / width;
+  const step = Math.max(1, Math.ceil(available / most));
+  const rows_ND = new Float32Array(Math.ceil(available / step) * width);
+  let [before, count] = [0, 0];
+  for (const matrix of matrices) {
+    const size = matrix.length / width;
+    for (let row = (step - (before % step)) % step; row < size; row += step) {
+      rows_ND.set(matrix.subarray(row * width, (row + 1) * width), count * width);
+      count += 1;
+    }
+    before += size;
+  }
+  return { available, rows_ND };
 }
 
-function vectorSet({ rows, model }: AuditContext, set: SpectrumSet): VectorSet {
-  const width = model.bundle.checkpoint.config.text.hiddenSize;
-  const matrices: Readonly<Record<SpectrumSet, () => Float32Array[]>> = {
-    latents: () => rows.flatMap(({ result }) => result.latents),
-    auxiliary: () => rows.flatMap(({ item }) => item.auxiliaryRows_KD ?? []),
-    query: () => rows.map(({ item }) => item.pictureRows_MD),
-  };
-  return rowSet(matrices[set](), width);
+function matricesOf({ rows }: AuditContext, set: SpectrumSet): Float32Array[] {
+  if (set === 'latents') return rows.flatMap(({ result }) => result.latents);
+  if (set === 'query') return rows.map(({ item }) => item.pictureRows_MD);
+  return rows.flatMap(({ item }) => item.auxiliaryRows_KD ?? []);
 }
 
 async function spectrumRecord(context: AuditContext, set: SpectrumSet): Promise<SpectrumRecord> {
-  const vectors = vectorSet(context, set);
   const { hiddenSize } = context.model.bundle.checkpoint.config.text;
-  const spectrum = await spectrumOf(vectors, hiddenSize, context.session);
-  return {
-    id: `spectrum-${set}`,
-    kind: 'spectrum',
-    set,
-    available: vectors.count,
-    count: spectrum?.count ?? vectors.count,
-    eigenvalues: rounded(spectrum?.eigenvalues ?? [], 7),
-  };
+  const { available, rows_ND } = spreadRows(matricesOf(context, set), hiddenSize);
+  const record = { id: `spectrum-${set}`, kind: 'spectrum', set, available } as const;
+  const count = rows_ND.length / hiddenSize;
+  if (count < 2) return { ...record, count, variances: [] };
+  await using session = await openGram(hiddenSize, context.session);
+  const { variances } = await spectrum(rows_ND, hiddenSize, { gram: session.gram });
+  return { ...record, count, variances: rounded(variances, 7) };
 }
 
 async function* collectNorms(

@@ -1,5 +1,6 @@
 // Tests that looking at whole sequences sees what cached decoding computes, and reduces it as said.
 // Axes: T tokens, D hidden, V vocabulary.
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LabelObserver, StateObserver } from '../../../src/audit/observe.ts';
 import type { StateObservation, StateQuestion } from '../../../src/audit/observe.ts';
@@ -13,13 +14,16 @@ import { generateBatch } from '../../../src/generate/generate.ts';
 import type { GenerationRequest, GenerationResult } from '../../../src/generate/generate.ts';
 import { norm } from '../../../src/latent/feedback.ts';
 import type { GapModel } from '../../../src/latent/model.ts';
+import type { Weights } from '../../../src/model/weights.ts';
 import { positionConfig, promptIds } from '../../../src/model/bundle.ts';
 import type { LatentPositions } from '../../../src/processor/positions.ts';
 import { mropePositions } from '../../../src/processor/positions.ts';
 import type { GridThw } from '../../../src/processor/grid.ts';
 import { Rng } from '../../../src/rng.ts';
+import { openCheckpoint, writeCheckpoint } from '../../../src/store/checkpoint.ts';
+import { quantizeCheckpoint } from '../../../src/store/quantize.ts';
 import { MINI_LATENTS, SESSION, miniGapModel } from '../../helpers/mini-gap.ts';
-import { randomRows } from '../../helpers/mini-model.ts';
+import { inTemporaryFolder, randomRows } from '../../helpers/mini-model.ts';
 import { relativeError } from '../../helpers/relative-error.ts';
 
 /** f32 rounding of two orders of summation. */
@@ -312,5 +316,122 @@ describe.each([
     expect(batches.flat().map(({ at }) => at)).toEqual(many.map(({ at }) => at));
     const long = { sequence: { ...(sequences[0] as Sequence), ids: Array<number>(9000).fill(0) } };
     expect(sequenceBatches(model, [long, long]).map((batch) => batch.length)).toEqual([1, 1]);
+  });
+});
+
+describe('a look with a packed model', () => {
+  it('sees what cached decoding with the same packed matrices computes', async () => {
+    await inTemporaryFolder(async (folder) => {
+      const plain = await miniGapModel({ heads: 4, kvHeads: 2, tied: true, seed: 4 });
+      const { checkpoint } = plain.bundle;
+      const [from, out] = [join(folder, 'plain'), join(folder, 'packed')];
+      await writeCheckpoint(from, checkpoint.configJson, checkpoint.weights);
+      await quantizeCheckpoint({ model: from, out, bits: 4, symmetric: true });
+      const packed = await openCheckpoint(out);
+      expect(packed.weights.packings.size).toBeGreaterThan(0);
+      const model: GapModel = { ...plain, bundle: { ...plain.bundle, checkpoint: packed } };
+      await using decoder = await Decoder.create(model, SESSION);
+      await using states = await StateObserver.create(model, SESSION);
+      await using labels = await LabelObserver.create(model, SESSION);
+      const [request] = makeRequests(model);
+      if (!request) throw new RangeError('there is a request');
+      const latents = [1, 2].map((seed) =>
+        randomRows(new Rng(seed), packed.config.text.hiddenSize),
+      );
+      const { latentPad } = model.bundle.sequence;
+      const sequence = { ...request, ids: [...request.promptIds, latentPad, latentPad], latents };
+      const last = sequence.ids.length - 1;
+      const cached = await cachedAt(decoder, sequence, last + 1);
+      const [seen] = await look(states, [{ sequence, states: [last] }]);
+      const [logProbs] = await labels.logProbs([
+        { sequence, labels: Array.from(cached.logits_BV, (_, id) => ({ place: last, id })) },
+      ]);
+      expect(relativeError(seen?.raw(0) ?? [], cached.states_BD)).toBeLessThan(ROUNDING);
+      expect(relativeError(logProbs ?? [], logSoftmax(cached.logits_BV))).toBeLessThan(ROUNDING);
+    });
+  });
+});
+
+describe('a look with a model whose text after a span does not see the picture', () => {
+  let model: GapModel<Weights>;
+  let sequences: Sequence[];
+  let results: GenerationResult[];
+
+  beforeAll(async () => {
+    const open = await miniGapModel({ heads: 4, kvHeads: 2, tied: false, seed: 4 });
+    if (!open.settings) throw new RangeError('the model has settings');
+    model = { ...open, settings: { ...open.settings, afterSpan: 'picture-hidden' } };
+    await using decoder = await Decoder.create(model, SESSION);
+    const requests = [1, 2, 3, 4].flatMap((turn) =>
+      makeRequests(model).map((request, i) => ({ ...request, rng: new Rng(`${turn} ${i}`) })),
+    );
+    results = await generateBatch(decoder, requests, {
+      numLatents: MINI_LATENTS,
+      maxNewTokens: 24,
+      temperature: 1.5,
+      intervention: { kind: 'clean' },
+      calibration: { kind: 'none' },
+      keepAfterSpan: true,
+    });
+    sequences = sequencesOf(requests, results);
+  });
+
+  /** log-probabilities of every token behind a place. */
+  const logProbsAt = async (
+    asked: readonly (readonly [sequence: Sequence, place: number])[],
+    of: GapModel = model,
+  ): Promise<number[][]> => {
+    await using labels = await LabelObserver.create(of, SESSION);
+    const { vocabSize } = of.bundle.checkpoint.config.text;
+    return await labels.logProbs(
+      asked.map(([sequence, place]) => ({
+        sequence,
+        labels: Array.from({ length: vocabSize }, (_, id) => ({ place, id })),
+      })),
+    );
+  };
+
+  it('sees at the end of a span what decoding with the picture hidden computes there', async () => {
+    const { latentEnd } = model.bundle.sequence;
+    const spans = sequences.flatMap((sequence, i) => {
+      const { afterSpan_V } = results[i] ?? {};
+      return afterSpan_V ? [{ sequence, afterSpan_V, place: sequence.ids.indexOf(latentEnd) }] : [];
+    });
+    expect(spans.length).toBeGreaterThan(3);
+    const asked = spans.map(({ sequence, place }) => [sequence, place] as const);
+    const found = await logProbsAt(asked);
+    spans.forEach(({ afterSpan_V }, i) => {
+      expect(relativeError(found[i] ?? [], logSoftmax(afterSpan_V))).toBeLessThan(ROUNDING);
+    });
+    // And something else than with the picture in sight, where there is one.
+    const { afterSpan: _, ...settings } = model.settings ?? {};
+    const seeing = await logProbsAt(asked, { ...model, settings } as GapModel);
+    const moved = spans.filter(
+      ({ sequence }, i) =>
+        sequence.grids.length > 0 && relativeError(found[i] ?? [], seeing[i] ?? []) > 0.01,
+    );
+    expect(moved.length).toBeGreaterThan(0);
+  });
+
+  it('lets text after a span give no attention to the picture, latents still some', async () => {
+    await using states = await StateObserver.create(model, SESSION);
+    const { latentEnd, latentPad, imagePad } = model.bundle.sequence;
+    const asked = sequences.filter(({ ids, grids }) => ids.includes(latentEnd) && grids.length > 0);
+    expect(asked.length).toBeGreaterThan(0);
+    const groups = asked.map(({ ids }) => [
+      ids.flatMap((id, i) => (i >= ids.indexOf(latentEnd) && id !== latentPad ? [i] : [])),
+      [ids.indexOf(latentPad)],
+    ]);
+    const seen = await look(
+      states,
+      asked.map((sequence, i) => ({ sequence, queries: groups[i] ?? [] })),
+    );
+    seen.forEach((one, i) => {
+      const pictures = all(asked[i] as Sequence).filter((at) => asked[i]?.ids[at] === imagePad);
+      const mass = (query: number): number =>
+        pictures.reduce((sum, at) => sum + (one.attention(0, query)[at] ?? 0), 0);
+      expect(mass(0)).toBe(0);
+      expect(mass(1)).toBeGreaterThan(0);
+    });
   });
 });

@@ -3,18 +3,18 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AuditContext } from '../../../src/audit/part.ts';
 import { cleanSequence, rowPlaces } from '../../../src/audit/places.ts';
-import { planeDistances } from '../../../src/audit/plane.ts';
 import { collectProbeStates } from '../../../src/audit/probe-states.ts';
 import { RowObserver, entropy } from '../../../src/audit/row-observation.ts';
 import type { RowObservation, VectorSums } from '../../../src/audit/row-observation.ts';
 import { placesOfId } from '../../../src/audit/sequence-feeds.ts';
+import { planeDistances } from '../../../src/audit/spectrum.ts';
 import { NO_SUMS, spreadOf } from '../../../src/audit/sums.ts';
 import type { GapModel } from '../../../src/latent/model.ts';
 import { positionConfig } from '../../../src/model/bundle.ts';
-import type { PictureEncoder } from '../../../src/model/picture-encoder.ts';
 import type { Weights } from '../../../src/model/weights.ts';
 import { mropePositions } from '../../../src/processor/positions.ts';
 import { closeAudit, miniAudit } from '../../helpers/mini-audit.ts';
+import type { MiniAudit } from '../../helpers/mini-audit.ts';
 import { MINI_LATENTS, miniGapModel } from '../../helpers/mini-gap.ts';
 import { embeddingOf, plainStates } from '../../helpers/plain-decoder.ts';
 import type { PlainStates } from '../../helpers/plain-decoder.ts';
@@ -64,7 +64,7 @@ function meanRow(rows: readonly ArrayLike<number>[]): Float64Array {
 
 describe('a look at clean rows', () => {
   let model: GapModel<Weights>;
-  let context: AuditContext & { readonly encoder: PictureEncoder };
+  let context: MiniAudit;
   let seen: RowObservation[];
   let plain: PlainStates[];
 
@@ -240,19 +240,5 @@ describe('a look at clean rows', () => {
     const rest = [];
     for await (const chunk of collectProbeStates(context, 4)) rest.push(...chunk);
     expect(rest).toEqual(records.slice(4));
-  });
-});
-
-describe('the distance to a plane', () => {
-  it('is the worked example', () => {
-    const basis = {
-      ...{ kind: 'pca' as const, dim: 2, k: 1, count: 2, totalVariance: 1, explained: 1 },
-      mean_D: Float32Array.of(0, 0),
-      basis_DK: Float32Array.of(1, 0),
-      eigenvalues: Float64Array.of(1, 0),
-    };
-    const [one, two, three] = planeDistances(basis, Float32Array.of(3, 4, 5, 0, 0, 0));
-    expect(one).toBeCloseTo(0.8, 6);
-    expect([two, three]).toEqual([0, 0]);
   });
 });

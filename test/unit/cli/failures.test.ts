@@ -105,6 +105,12 @@ describe('a command that cannot do what it is asked', () => {
     [GAP, 2, 'needs a basis: run `gapvl pca fit`, then give --basis; variant gap needs capacity'],
     [`${TRAIN} --variant output-mse-ema --model @base --data @data`, 2, 'train output-mse'],
     [`${CAPTION} --model @base --data @data --set numLatents=35`, 2, 'square number'],
+    [`${CAPTION} --model @base --data @data --after-span picture-hidden`, 2, 'needs a span'],
+    [
+      `${TRAIN} --variant lh-pca --head-only --model @base --data @data --basis @basis --latents 4 --teacher-inputs plain --after-span picture-hidden`,
+      2,
+      'only the backbone could learn',
+    ],
     [`${CAPTION} --model @base --data @data --set foo=1 --set steps=3`, 2, 'no setting foo'],
     ['train --variant dense-caption --model @base --data @data --out @base', 2, 'that of the base'],
     [

@@ -8,6 +8,7 @@ import { Graph } from '../../../src/engine/graph.ts';
 import { Session } from '../../../src/engine/session.ts';
 import { tensor } from '../../../src/engine/tensor.ts';
 import { KeyValueCache } from '../../../src/generate/cache.ts';
+import type { HiddenSlots } from '../../../src/generate/cache.ts';
 import { cacheBias, cachedAttention } from '../../../src/model/cached-attention.ts';
 import { Rng } from '../../../src/rng.ts';
 import { worstError } from '../../helpers/gradient-check.ts';
@@ -29,9 +30,8 @@ function attentionGraph(): Graph {
     layer: 0,
   };
   const [key, value] = [past('key'), past('value')];
-  const pastLength_B = graph.input('past_length', 'i64', ['B']);
-  const [capacity, tokens] = [dimAt(key.shape, 2), dimAt(heads.query_BTHE.shape, 1)];
-  const bias = cacheBias(graph, pastLength_B, capacity, tokens);
+  const seen_B11S = graph.input('past_seen', 'bool', ['B', 1, 1, 'S']);
+  const bias = cacheBias(graph, seen_B11S, dimAt(heads.query_BTHE.shape, 1));
   const result = cachedAttention(heads, key, value, bias);
   graph.output('mixed', result.mixed);
   graph.output('new_key.0', result.key_BJTE);
@@ -45,24 +45,36 @@ interface Row {
   readonly values: Nd[];
 }
 
-/** Softmax attention of one query head over the first `length` tokens of a row, in nested loops. */
-function attend(query_E: (e: number) => number, row: Row, length: number, head: number): number[] {
+/** Softmax attention of one query head over tokens of a row by their places, in nested loops. */
+function attend(
+  query_E: (e: number) => number,
+  row: Row,
+  places: readonly number[],
+  head: number,
+): number[] {
   const group = Math.floor(head / (H / J));
   const numbers = (f: (i: number) => number, count: number): number[] =>
     Array.from({ length: count }, (_, i) => f(i));
   const score = (i: number): number =>
     numbers((e) => query_E(e) * at(row.keys[i] as Nd, [group, e]), E).reduce((a, b) => a + b) /
     Math.sqrt(E);
-  const powers = numbers((i) => Math.exp(score(i)), length);
+  const powers = places.map((place) => Math.exp(score(place)));
   const total = powers.reduce((a, b) => a + b);
   return numbers((e) => {
-    const weighted = powers.map((p, i) => p * at(row.values[i] as Nd, [group, e]));
+    const weighted = powers.map((p, i) => p * at(row.values[places[i] ?? NaN] as Nd, [group, e]));
     return weighted.reduce((a, b) => a + b) / total;
   }, E);
 }
 
 const tokenOf = (x_BTJE: Nd, b: number, t: number): Nd =>
   tabulate([J, E], ([j = 0, e = 0]) => at(x_BTJE, [b, t, j, e]));
+
+interface AttentionCase {
+  readonly title: string;
+  readonly calls: readonly (readonly number[])[];
+  /** By call and row; nothing where it ends. */
+  readonly hidden: readonly (readonly HiddenSlots[])[];
+}
 
 describe('attention over a cache', () => {
   it.each([
@@ -75,58 +87,92 @@ describe('attention over a cache', () => {
         [1, 1],
         [1, 1],
       ],
+      hidden: [],
     },
-    { title: 'a prompt of one row in pieces of any length', calls: [[3], [1], [4], [2], [1]] },
-  ])('is plain causal attention through $title', async ({ calls }) => {
-    const B = calls[0]?.length ?? 0;
-    await using session = await Session.create(encodeGraph(attentionGraph()), { threads: 1 });
-    const cache = new KeyValueCache({ numLayers: 1, numKvHeads: J, headSize: E }, B);
-    const rng = new Rng(3);
-    const rows: Row[] = Array.from({ length: B }, () => ({ keys: [], values: [] }));
-    for (const counts of calls) {
-      const T = Math.max(...counts);
-      const draw = (heads: number): Nd => randomValues(rng, [B, T, heads, E], -2, 2);
-      const [query, key, value] = [draw(H), draw(J), draw(J)];
-      counts.forEach((count, b) => {
-        for (let t = 0; t < count; t++) {
-          rows[b]?.keys.push(tokenOf(key, b, t));
-          rows[b]?.values.push(tokenOf(value, b, t));
-        }
-      });
-      const lengths = rows.map((row) => row.keys.length);
-      const f32 = (x: Nd) => tensor('f32', x.dims, Float32Array.from(x.data));
-      const results = await session.run({
-        query: f32(query),
-        key: f32(key),
-        value: f32(value),
-        ...cache.feeds,
-        past_length: tensor('i64', [B], BigInt64Array.from(cache.lengths, BigInt)),
-      });
-      cache.append(results, counts, MOST);
-      expect([...cache.lengths]).toEqual(lengths);
-      const { mixed } = results;
-      if (!mixed) throw new Error('no output');
-      const found = fromTensor(mixed);
-      counts.forEach((count, b) => {
-        const row = rows[b] as Row;
-        for (let t = 0; t < count; t++) {
-          const seen = (lengths[b] ?? 0) - count + t + 1;
-          for (let h = 0; h < H; h++) {
-            const expected = attend((e) => at(query, [b, t, h, e]), row, seen, h);
-            const ours = expected.map((_, e) => at(found, [b, t, h * E + e]));
-            expect(worstError(ours, expected)).toBeLessThan(1e-5);
+    {
+      title: 'a prompt of one row in pieces of any length',
+      calls: [[3], [1], [4], [2], [1]],
+      hidden: [],
+    },
+    {
+      title: 'calls from which a stretch of the cache is hidden, rows each their own',
+      calls: [
+        [2, 4],
+        [1, 1],
+        [3, 2],
+        [1, 1],
+      ],
+      hidden: [
+        [],
+        [[0, 1]],
+        [
+          [1, 2],
+          [0, 5],
+        ],
+        [
+          [0, 0],
+          [2, 7],
+        ],
+      ],
+    },
+  ] satisfies readonly AttentionCase[])(
+    'is plain causal attention through $title',
+    async ({ calls, hidden }: AttentionCase) => {
+      const B = calls[0]?.length ?? 0;
+      await using session = await Session.create(encodeGraph(attentionGraph()), { threads: 1 });
+      const cache = new KeyValueCache({ numLayers: 1, numKvHeads: J, headSize: E }, B);
+      const rng = new Rng(3);
+      const rows: Row[] = Array.from({ length: B }, () => ({ keys: [], values: [] }));
+      for (const [call, counts] of calls.entries()) {
+        const slots = counts.map((_, b): HiddenSlots => hidden[call]?.[b] ?? [0, 0]);
+        const T = Math.max(...counts);
+        const draw = (heads: number): Nd => randomValues(rng, [B, T, heads, E], -2, 2);
+        const [query, key, value] = [draw(H), draw(J), draw(J)];
+        counts.forEach((count, b) => {
+          for (let t = 0; t < count; t++) {
+            rows[b]?.keys.push(tokenOf(key, b, t));
+            rows[b]?.values.push(tokenOf(value, b, t));
           }
-        }
-        const kept = cache.feeds['past_key.0'];
-        if (!kept) throw new Error('no keys');
-        const cached = fromTensor(kept);
-        row.keys.forEach((token, s) => {
-          const own = tabulate([J, E], ([j = 0, e = 0]) => at(cached, [b, j, s, e]));
-          expect(own.data).toEqual(token.data);
         });
-      });
-    }
-  });
+        const lengths = rows.map((row) => row.keys.length);
+        const f32 = (x: Nd) => tensor('f32', x.dims, Float32Array.from(x.data));
+        const results = await session.run({
+          query: f32(query),
+          key: f32(key),
+          value: f32(value),
+          ...cache.feeds,
+          past_seen: cache.seen(slots),
+        });
+        cache.append(results, counts, MOST);
+        expect([...cache.lengths]).toEqual(lengths);
+        const { mixed } = results;
+        if (!mixed) throw new Error('no output');
+        const found = fromTensor(mixed);
+        counts.forEach((count, b) => {
+          const row = rows[b] as Row;
+          for (let t = 0; t < count; t++) {
+            const length = (lengths[b] ?? 0) - count + t + 1;
+            const [from, to] = slots[b] ?? [0, 0];
+            const seen = Array.from({ length }, (_, place) => place).filter(
+              (place) => place < from || place >= to,
+            );
+            for (let h = 0; h < H; h++) {
+              const expected = attend((e) => at(query, [b, t, h, e]), row, seen, h);
+              const ours = expected.map((_, e) => at(found, [b, t, h * E + e]));
+              expect(worstError(ours, expected)).toBeLessThan(1e-5);
+            }
+          }
+          const kept = cache.feeds['past_key.0'];
+          if (!kept) throw new Error('no keys');
+          const cached = fromTensor(kept);
+          row.keys.forEach((token, s) => {
+            const own = tabulate([J, E], ([j = 0, e = 0]) => at(cached, [b, j, s, e]));
+            expect(own.data).toEqual(token.data);
+          });
+        });
+      }
+    },
+  );
 });
 
 describe('the cache', () => {

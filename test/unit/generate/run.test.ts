@@ -180,32 +180,72 @@ describe('a batch on its way', () => {
     expect(seen).toBeGreaterThan(0);
   });
 
-  it('reads a given beginning as if it had written it', async () => {
-    const { latentPad, latentEnd } = model.bundle.sequence;
-    const settings = { ...SETTINGS, temperature: 0 };
-    const greedy = await generateBatch(decoder, requests(), settings);
-    const begun = greedy.map(({ ids, latents }) => {
-      const end = ids.indexOf(latentEnd);
-      const own = ids.slice(0, end < 0 ? Math.min(2, ids.length) : end + 1);
-      return { ids: own, latents: latents.slice(0, own.filter((id) => id === latentPad).length) };
-    });
-    expect(begun.some(({ latents }) => latents.length > 0)).toBe(true);
-    const results = await generateBatch(
-      decoder,
-      requests().map((request, i) => ({
-        ...request,
-        prefix: begun[i] ?? { ids: [], latents: [] },
-      })),
-      settings,
+  it('hides the picture behind the span of a model that can see it there, in a fork as from the start', async () => {
+    const change = { afterSpan: 'picture-hidden', temperature: 0 } as const;
+    const greedy = await generateBatch(decoder, requests(), { ...SETTINGS, temperature: 0 });
+    const hidden = await generateBatch(decoder, requests(), { ...SETTINGS, ...change });
+    const fork = forkRun(await paused({ temperature: 0 }));
+    await advance(fork, change);
+    expect(runResults(fork)).toEqual(hidden);
+    const { settings } = model;
+    if (!settings) throw new Error('a model that writes latents');
+    await using trained = await Decoder.create(
+      { ...model, settings: { ...settings, afterSpan: 'picture-hidden' } },
+      SESSION,
     );
-    results.forEach((result, i) => {
-      expect(result.ids).toEqual(greedy[i]?.ids);
-      expect(result.latents.length).toBe(greedy[i]?.latents.length);
-      result.latents.forEach((latent, k) => {
-        expect(relativeError(latent, greedy[i]?.latents[k] ?? latent)).toBeLessThan(1e-4);
-      });
+    const plain = { ...SETTINGS, temperature: 0 };
+    expect(await generateBatch(trained, requests(), plain)).toEqual(hidden);
+    let numChanged = 0;
+    requests().forEach(({ grids }, i) => {
+      const [before, after] = [greedy[i]?.afterSpan_V, hidden[i]?.afterSpan_V];
+      if (grids.length === 0 || before === undefined) expect(hidden[i]).toEqual(greedy[i]);
+      else {
+        expect(after).not.toEqual(before);
+        numChanged += 1;
+      }
     });
+    expect(numChanged).toBeGreaterThan(2);
   });
+
+  it.each([
+    { afterSpan: undefined, more: 1 },
+    { afterSpan: 'picture-hidden', more: 1 },
+    // Far enough for a second span, whose latents see everything again.
+    { afterSpan: 'picture-hidden', more: 14 },
+  ] as const)(
+    'reads a given beginning as if it had written it: %j',
+    async ({ afterSpan, more }) => {
+      const { latentPad, latentStart, latentEnd } = model.bundle.sequence;
+      const settings = { ...SETTINGS, temperature: 0, ...(afterSpan ? { afterSpan } : {}) };
+      const greedy = await generateBatch(decoder, requests(), settings);
+      const begun = greedy.map(({ ids, latents }) => {
+        const end = ids.indexOf(latentEnd);
+        const cut = ids.slice(0, end < 0 ? Math.min(2, ids.length) : end + more);
+        const open = cut.lastIndexOf(latentStart);
+        const isOpen = open >= 0 && !cut.includes(latentEnd, open);
+        const own = isOpen ? cut.slice(0, open) : cut;
+        const count = own.filter((id) => id === latentPad).length;
+        return { ids: own, latents: latents.slice(0, count) };
+      });
+      expect(begun.some(({ latents }) => latents.length > 0)).toBe(true);
+      if (more > 1) expect(begun.some(({ latents }) => latents.length > MINI_LATENTS)).toBe(true);
+      const results = await generateBatch(
+        decoder,
+        requests().map((request, i) => ({
+          ...request,
+          prefix: begun[i] ?? { ids: [], latents: [] },
+        })),
+        settings,
+      );
+      results.forEach((result, i) => {
+        expect(result.ids).toEqual(greedy[i]?.ids);
+        expect(result.latents.length).toBe(greedy[i]?.latents.length);
+        result.latents.forEach((latent, k) => {
+          expect(relativeError(latent, greedy[i]?.latents[k] ?? latent)).toBeLessThan(1e-4);
+        });
+      });
+    },
+  );
 
   it('refuses a beginning with an open span or with too few vectors', async () => {
     const { latentStart, latentPad, latentEnd } = model.bundle.sequence;

@@ -67,6 +67,14 @@ describe('the latent head beside a checkpoint', () => {
     expect(model.head.basis?.k).toBe(K);
   });
 
+  it('says what is hidden after spans only if something is', async () => {
+    await change((metadata) => {
+      expect(metadata.get('settings')).not.toContain('afterSpan');
+      metadata.set('settings', JSON.stringify({ ...SETTINGS, afterSpan: 'picture-hidden' }));
+    });
+    expect((await readGapModel(folder)).settings?.afterSpan).toBe('picture-hidden');
+  });
+
   it.each<readonly [string, string]>([
     ['is no JSON', '{"variant":"gap"'],
     ['lacks the head', JSON.stringify({ ...SETTINGS, head: undefined })],
@@ -74,6 +82,7 @@ describe('the latent head beside a checkpoint', () => {
     ['names a variant of the prototype', JSON.stringify({ ...SETTINGS, variant: 'toString' })],
     ['asks for seven latents', JSON.stringify({ ...SETTINGS, numLatents: 7 })],
     ['asks for latents beyond memory', JSON.stringify({ ...SETTINGS, numLatents: 1e8 })],
+    ['hides what is not known', JSON.stringify({ ...SETTINGS, afterSpan: 'everything' })],
     ['lacks the positions', JSON.stringify({ ...SETTINGS, positions: null })],
   ])('is refused when its description %s', async (_, text) => {
     await change((metadata) => metadata.set('settings', text));

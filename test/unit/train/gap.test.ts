@@ -120,6 +120,20 @@ describe('training of variants', () => {
     },
   );
 
+  it('goes on bit for bit with the picture hidden after spans, which the model then says', async () => {
+    const recipe = { afterSpan: 'picture-hidden' } as const;
+    const whole = await train('lh-pca', recipe);
+    expect(whole.model?.settings?.afterSpan).toBe('picture-hidden');
+    await inTemporaryFolder(async (folder) => {
+      await train('lh-pca', recipe, {}, { folder, stopAt: 3 });
+      expect((await train('lh-pca', {}, {}, { folder })).error).toBeInstanceOf(ConfigError);
+      expect(result(await train('lh-pca', recipe, {}, { folder }))).toEqual(result(whole));
+    });
+    const plain = await train('lh-pca');
+    expect(Object.keys(plain.model?.settings ?? {})).not.toContain('afterSpan');
+    expect(plain.records[0]?.languageLoss).not.toBe(whole.records[0]?.languageLoss);
+  });
+
   it('differs by seed, by teacher inputs and by positions', async () => {
     const runs = [
       await train('lh-pca'),
@@ -286,6 +300,11 @@ describe('what is not trained', () => {
       if (ignored) expect(error, name).toBeInstanceOf(ConfigError);
       else expect(error, name).toBeUndefined();
     }
+  });
+
+  it('refuses to hide anything after spans of a variant without any', async () => {
+    const { error } = await train('dense-caption', { afterSpan: 'picture-hidden' });
+    expect(String(error)).toContain('writes no span');
   });
 
   it('refuses a folder that holds another run', async () => {

@@ -5,18 +5,21 @@ import type { EncodedGraph } from '../../../src/engine/encode.ts';
 import { Session } from '../../../src/engine/session.ts';
 import { tensor } from '../../../src/engine/tensor.ts';
 import type { Tensor } from '../../../src/engine/tensor.ts';
+import type { AfterSpan } from '../../../src/latent/after-span.ts';
 import { headSpecs } from '../../../src/latent/head.ts';
 import type { LatentLoss } from '../../../src/latent/head.ts';
 import type { Weights } from '../../../src/model/weights.ts';
 import type { GapModel } from '../../../src/latent/model.ts';
 import type { HeadKind } from '../../../src/latent/variants.ts';
 import { int64Tensor, pictureLayout, visionFeeds } from '../../../src/model/feeds.ts';
+import { positionConfig } from '../../../src/model/bundle.ts';
 import { compileForward } from '../../../src/model/forward.ts';
 import { decoderSpecs, modelSpecs } from '../../../src/model/parameters.ts';
 import type { ParameterSpec } from '../../../src/model/parameters.ts';
 import { Rng } from '../../../src/rng.ts';
 import { encodeObjective, pickTables } from '../../../src/train/objective.ts';
 import type { ObjectiveOptions } from '../../../src/train/objective.ts';
+import { hiddenKeyFeeds, textFeeds } from '../../../src/train/text-batch.ts';
 import { SESSION, miniGapModel } from '../../helpers/mini-gap.ts';
 import { miniFeeds } from '../../helpers/mini-rows.ts';
 import { miniBundle, randomRows } from '../../helpers/mini-model.ts';
@@ -117,15 +120,18 @@ async function latentRun(
   loss: LatentLoss,
   latentWeight: number,
   withGradients: boolean,
+  afterSpan?: AfterSpan,
 ): Promise<LatentRun> {
   const model = await miniGapModel({ head });
   const { config } = model.bundle.checkpoint;
-  const { feeds, targets_LD } = miniFeeds(model.bundle, new Rng('rows'), {
+  const { batch, feeds, targets_LD } = miniFeeds(model.bundle, new Rng('rows'), {
     numSpans: 2,
     latentWeight,
   });
+  if (afterSpan) Object.assign(feeds, hiddenKeyFeeds(batch, model.bundle.sequence));
   const parameters = [...decoderSpecs(config.text), ...headSpecs(model.head.spec)];
-  const latents = { head: model.head.spec, loss, padId: model.bundle.sequence.latentPad };
+  const { latentPad: padId } = model.bundle.sequence;
+  const latents = { head: model.head.spec, loss, padId, ...(afterSpan ? { afterSpan } : {}) };
   const options = { pictures: { kind: 'rows' as const }, parameters, trained: parameters };
   const encoded = encodeObjective(config, { ...options, latents, withGradients });
   return { model, feeds, targets_LD, encoded };
@@ -172,10 +178,13 @@ describe('the latent loss of the objective', () => {
     expect(Object.keys(found).filter((name) => name.startsWith('gradient.'))).toEqual([]);
   });
 
-  it.each(CASES)(
-    'has the gradient that the loss falls by along itself (%s, %s)',
-    async (head, kind) => {
-      const { model, feeds, encoded } = await latentRun(head, kind, 0.5, true);
+  it.each<readonly [HeadKind, LatentLoss, AfterSpan | undefined]>([
+    ...CASES.map(([head, kind]) => [head, kind, undefined] as const),
+    ['pca', 'mse', 'picture-hidden'],
+  ])(
+    'has the gradient that the loss falls by along itself (%s, %s, after the span %s)',
+    async (head, kind, afterSpan) => {
+      const { model, feeds, encoded } = await latentRun(head, kind, 0.5, true, afterSpan);
       await using session = await Session.create(encoded, SESSION);
       const { bundle } = model;
       const all = new Map([...bundle.checkpoint.weights.byName, ...model.head.weights.byName]);
@@ -207,6 +216,58 @@ describe('the latent loss of the objective', () => {
       }
     },
   );
+});
+
+describe('a picture that is hidden after spans', () => {
+  /** The language loss of what is written after the span, with the given pictures and latents. */
+  const lossAfterSpan = async (
+    layers: number,
+    afterSpan: AfterSpan | undefined,
+    change: { readonly picture?: boolean; readonly latents?: boolean } = {},
+  ): Promise<number> => {
+    const model = await miniGapModel({ layers });
+    const { config } = model.bundle.checkpoint;
+    const { sequence } = model.bundle;
+    const { batch, grids, feeds } = miniFeeds(model.bundle, new Rng('rows'), { numSpans: 1 });
+    const labels_BT = batch.labels_BT.map((label, at) => {
+      const row = batch.inputIds_BT.subarray(at - (at % batch.length), at);
+      return row.includes(sequence.latentEnd) ? label : -100;
+    });
+    const other = (name: string): Tensor => {
+      const { dims, data } = feeds[name] as Tensor;
+      return tensor('f32', dims, randomRows(new Rng('other'), data.length));
+    };
+    const parameters = [...decoderSpecs(config.text), ...headSpecs(model.head.spec)];
+    const encoded = encodeObjective(config, {
+      ...{ pictures: { kind: 'rows' }, parameters, trained: parameters, withGradients: false },
+      latents: {
+        ...{ head: model.head.spec, loss: 'mse', padId: sequence.latentPad },
+        ...(afterSpan ? { afterSpan } : {}),
+      },
+    });
+    const found = await run(model, encoded, {
+      ...feeds,
+      ...textFeeds({ ...batch, labels_BT }, grids, positionConfig(model.bundle)),
+      ...(afterSpan ? hiddenKeyFeeds(batch, sequence) : {}),
+      ...(change.picture === true ? { picture_rows: other('picture_rows') } : {}),
+      ...(change.latents === true ? { latent_rows: other('latent_rows') } : {}),
+    });
+    return Number(found['language_loss']?.data[0]);
+  };
+
+  it('is seen through latents alone: in one layer, whose latents are as given, not at all', async () => {
+    const hidden = await lossAfterSpan(1, 'picture-hidden');
+    expect(await lossAfterSpan(1, 'picture-hidden', { picture: true })).toBe(hidden);
+    expect(await lossAfterSpan(1, 'picture-hidden', { latents: true })).not.toBe(hidden);
+    const seen = await lossAfterSpan(1, undefined);
+    expect(seen).not.toBe(hidden);
+    expect(await lossAfterSpan(1, undefined, { picture: true })).not.toBe(seen);
+  });
+
+  it('is carried by the positions of latents from the second layer on', async () => {
+    const hidden = await lossAfterSpan(2, 'picture-hidden');
+    expect(await lossAfterSpan(2, 'picture-hidden', { picture: true })).not.toBe(hidden);
+  });
 });
 
 describe('pickTables', () => {

@@ -5,7 +5,7 @@ import { compile } from 'vega-lite';
 import { answerIds, answerQuestions } from '../../../../src/audit/answer-labels.ts';
 import { decidingRegion } from '../../../../src/audit/deciding-region.ts';
 import { LabelObserver } from '../../../../src/audit/observe.ts';
-import type { AuditContext, CleanRow, PartRecord } from '../../../../src/audit/part.ts';
+import type { CleanRow } from '../../../../src/audit/part.ts';
 import { DEPENDENCE_PART, replacedSteps } from '../../../../src/audit/parts/dependence.ts';
 import type { DependenceRecord } from '../../../../src/audit/parts/dependence-records.ts';
 import { cleanSequence, rowPlaces } from '../../../../src/audit/places.ts';
@@ -18,7 +18,6 @@ import { countLiveSessions } from '../../../../src/engine/session.ts';
 import { mean } from '../../../../src/evaluate/statistics.ts';
 import type { GapModel } from '../../../../src/latent/model.ts';
 import { positionConfig } from '../../../../src/model/bundle.ts';
-import type { PictureEncoder } from '../../../../src/model/picture-encoder.ts';
 import type { Weights } from '../../../../src/model/weights.ts';
 import { mropePositions } from '../../../../src/processor/positions.ts';
 import { Rng } from '../../../../src/rng.ts';
@@ -30,6 +29,7 @@ import {
   tableOf,
 } from '../../../helpers/audit-journals.ts';
 import { closeAudit, miniAudit } from '../../../helpers/mini-audit.ts';
+import type { MiniAudit } from '../../../helpers/mini-audit.ts';
 import { SESSION, miniGapModel } from '../../../helpers/mini-gap.ts';
 import { embeddingOf, plainLogProbs, plainStates } from '../../../helpers/plain-decoder.ts';
 
@@ -74,7 +74,7 @@ function plainAnswer(
 describe('the part on dependence', () => {
   const sessionsBefore = countLiveSessions();
   let model: GapModel<Weights>;
-  let context: AuditContext & { readonly encoder: PictureEncoder };
+  let context: MiniAudit;
   let records: DependenceRecord[];
   let part: AuditPart;
 

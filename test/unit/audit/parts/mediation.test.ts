@@ -2,13 +2,12 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compile } from 'vega-lite';
 import { donorOf } from '../../../../src/audit/arms.ts';
-import type { AuditContext, PartRecord } from '../../../../src/audit/part.ts';
+import type { PartRecord } from '../../../../src/audit/part.ts';
 import { MEDIATION_PART, meanDirection } from '../../../../src/audit/parts/mediation.ts';
 import type { MediationRecord } from '../../../../src/audit/parts/mediation-records.ts';
 import { samePlaceCosines } from '../../../../src/audit/same-place.ts';
 import type { AuditPart } from '../../../../src/audit/types.ts';
 import { mean } from '../../../../src/evaluate/statistics.ts';
-import type { PictureEncoder } from '../../../../src/model/picture-encoder.ts';
 import { cosine } from '../../../../src/audit/mosaic.ts';
 import {
   armRecords,
@@ -19,12 +18,13 @@ import {
   tableOf,
 } from '../../../helpers/audit-journals.ts';
 import { closeAudit, miniAudit } from '../../../helpers/mini-audit.ts';
+import type { MiniAudit } from '../../../helpers/mini-audit.ts';
 import { miniGapModel } from '../../../helpers/mini-gap.ts';
 
 const FACTS = { seed: 1, numLatents: 4, variant: 'gap' };
 
 describe('the part on mediation', () => {
-  let context: AuditContext & { readonly encoder: PictureEncoder };
+  let context: MiniAudit;
   let records: PartRecord[];
   let width: number;
 

@@ -1,18 +1,13 @@
 // Tests the part of the audit on norms: its numbers against those made from the vectors themselves.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { compile } from 'vega-lite';
-import {
-  dimensionsFor,
-  effectiveRank,
-  spectrumOf,
-} from '../../../../src/audit/embedding-spectrum.ts';
-import type { AuditContext, PartRecord } from '../../../../src/audit/part.ts';
-import { NORMS_PART } from '../../../../src/audit/parts/norms.ts';
+import type { PartRecord } from '../../../../src/audit/part.ts';
+import { NORMS_PART, spreadRows } from '../../../../src/audit/parts/norms.ts';
+import { spectrum } from '../../../../src/audit/spectrum.ts';
 import { sumsOf, spreadOf, addSums } from '../../../../src/audit/sums.ts';
 import type { AuditPart } from '../../../../src/audit/types.ts';
 import { countLiveSessions } from '../../../../src/engine/session.ts';
 import { norm } from '../../../../src/latent/feedback.ts';
-import type { PictureEncoder } from '../../../../src/model/picture-encoder.ts';
 import { mean, sampleStd } from '../../../../src/evaluate/statistics.ts';
 import { Rng } from '../../../../src/rng.ts';
 import {
@@ -24,7 +19,8 @@ import {
   tableOf,
 } from '../../../helpers/audit-journals.ts';
 import { closeAudit, miniAudit } from '../../../helpers/mini-audit.ts';
-import { SESSION, miniGapModel } from '../../../helpers/mini-gap.ts';
+import type { MiniAudit } from '../../../helpers/mini-audit.ts';
+import { miniGapModel } from '../../../helpers/mini-gap.ts';
 import { randomRows } from '../../../helpers/mini-model.ts';
 
 const FACTS = { seed: 1, numLatents: 4, variant: 'gap' };
@@ -37,7 +33,7 @@ function rowsOf(matrix: Float32Array, width: number): Float32Array[] {
 
 describe('the part on norms', () => {
   const sessionsBefore = countLiveSessions();
-  let context: AuditContext & { readonly encoder: PictureEncoder };
+  let context: MiniAudit;
   let records: PartRecord[];
   let part: AuditPart;
 
@@ -100,14 +96,16 @@ describe('the part on norms', () => {
   it('takes the spectrum of all vectors of a set', async () => {
     const width = context.model.bundle.checkpoint.config.text.hiddenSize;
     const latents = context.rows.flatMap(({ result }) => result.latents);
-    const spectrum = await spectrumOf(
-      { count: latents.length, at: (i) => latents[i] as Float32Array },
-      width,
-      SESSION,
-    );
+    const all_ND = Float32Array.from(latents.flatMap((latent) => [...latent]));
+    const own = await spectrum(all_ND, width);
     const row = rowOf(tableOf(part, 'norms-spectrum'), 'injected latents');
     expect(row['n']).toBe(latents.length);
-    expect(row['rank']).toBeCloseTo(effectiveRank(spectrum?.eigenvalues ?? []), 4);
+    expect(row['rank']).toBeCloseTo(own.effectiveRank, 4);
+    expect([row['dims90'], row['dims95'], row['dims99']]).toEqual([
+      own.dims90,
+      own.dims95,
+      own.dims99,
+    ]);
     const queries = rowOf(tableOf(part, 'norms-spectrum'), 'embeddings of query pictures');
     const total = context.rows.reduce((n, { item }) => n + item.pictureRows_MD.length / width, 0);
     expect(queries['n']).toBe(total);
@@ -142,30 +140,22 @@ describe('the part on norms', () => {
   });
 });
 
-describe('spectra', () => {
-  it('count directions as in the worked examples', () => {
-    expect(effectiveRank([1, 1, 0])).toBeCloseTo(2, 12);
-    expect(dimensionsFor([6, 3, 1], 0.9)).toBe(2);
-    expect(dimensionsFor([6, 3, 1], 0.91)).toBe(3);
-    expect(effectiveRank([0, 0])).toBeNaN();
-    expect(dimensionsFor([], 0.9)).toBeNaN();
-  });
-
-  it('have the trace of the covariance and no more directions than vectors span', async () => {
-    const rows = rowsOf(randomRows(new Rng(5), 6 * 4), 4).map((row) =>
-      row.map((x, d) => (d < 2 ? x : 7)),
-    );
-    const spectrum = await spectrumOf({ count: 6, at: (i) => rows[i] as Float32Array }, 4, SESSION);
-    const [first, second, third = 0] = spectrum?.eigenvalues ?? [];
-    const variance = [0, 1].reduce((sum, d) => {
-      const values = rows.map((row) => row[d] ?? 0);
-      return sum + mean(values.map((x) => (x - mean(values)) ** 2));
-    }, 0);
-    expect((first ?? 0) + (second ?? 0)).toBeCloseTo(variance, 6);
-    expect(third).toBeLessThan(1e-12);
-    expect(await spectrumOf({ count: 1, at: () => new Float32Array(4) }, 4, SESSION)).toBe(
-      undefined,
-    );
+describe('rows that a spectrum is made of', () => {
+  it('are all, or evenly spread over matrices of any sizes', () => {
+    const rows = Float32Array.from({ length: 10 }, (_, i) => i);
+    const matrices = [
+      rows.subarray(0, 2),
+      rows.subarray(2, 2),
+      rows.subarray(2, 8),
+      rows.subarray(8),
+    ];
+    expect([...spreadRows(matrices, 2).rows_ND]).toEqual([...rows]);
+    expect(spreadRows(matrices, 2, 2)).toEqual({
+      available: 5,
+      rows_ND: Float32Array.of(0, 1, 6, 7),
+    });
+    expect([...spreadRows(matrices, 2, 3).rows_ND]).toEqual([0, 1, 4, 5, 8, 9]);
+    expect(spreadRows([], 2).available).toBe(0);
   });
 });
 
