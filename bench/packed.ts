@@ -44,7 +44,7 @@ async function runOne(folder: string, logitsPath: string): Promise<Run> {
   const compileMs = performance.now() - started;
   const ids = Array.from({ length: PROMPT_TOKENS }, draw);
   const positions_3T = Int32Array.from({ length: 3 * PROMPT_TOKENS }, (_, i) => i % PROMPT_TOKENS);
-  const row = { ids, positions_3T, pictureRows_MD: new Float32Array(0), picturePlaces: [] };
+  const row = { ids, positions_3T, given_ND: new Float32Array(0), givenPlaces: [] };
   const before = performance.now();
   const batch = await decoder.start([row], STEPS);
   const prefillMs = performance.now() - before;

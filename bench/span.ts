@@ -89,7 +89,7 @@ const places = Array.from(prompt.keys(), position);
 const begun = await decoder.start(
   [
     {
-      ...{ ids: prompt, pictureRows_MD, picturePlaces },
+      ...{ ids: prompt, given_ND: pictureRows_MD, givenPlaces: picturePlaces },
       positions_3T: Int32Array.from([0, 1, 2].flatMap((axis) => places.map((p) => p[axis] ?? 0))),
     },
   ],

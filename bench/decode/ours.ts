@@ -55,8 +55,8 @@ async function start(decoder: Decoder, work: Work, room: number): Promise<Decodi
   const positions_3T = Int32Array.from({ length: 3 * promptIds.length }, (_, i) => {
     return i % promptIds.length;
   });
-  const row = { ids: promptIds, positions_3T, pictureRows_MD: new Float32Array(0) };
-  return decoder.start([{ ...row, picturePlaces: [] }], room);
+  const row = { ids: promptIds, positions_3T, given_ND: new Float32Array(0) };
+  return decoder.start([{ ...row, givenPlaces: [] }], room);
 }
 
 function inputAt(at: number, id: number, latent?: Float32Array): StepInput {

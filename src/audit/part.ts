@@ -5,7 +5,7 @@ import type { Example } from '../data/example.ts';
 import type { SessionOptions } from '../engine/session.ts';
 import type { Prediction } from '../evaluate/evaluate.ts';
 import type { Decoder } from '../generate/decoder.ts';
-import type { GenerationResult, GenerationSettings } from '../generate/generate.ts';
+import type { GenerationResult, GenerationSettings, ResponsePrefix } from '../generate/generate.ts';
 import type { Calibration, Intervention } from '../latent/feedback.ts';
 import type { GapModel } from '../latent/model.ts';
 import type { PictureEncoder } from '../model/picture-encoder.ts';
@@ -50,8 +50,10 @@ export interface ArmSpec {
   readonly numLatents?: number;
   /** Hides what from all positions after the span. */
   readonly afterSpan?: 'picture-hidden';
-  /** Vectors for interventions that read given ones, [K, D]; undefined leaves the row out. */
+  /** Vectors for interventions that read given ones, [K, D]; every row with a span needs some. */
   readonly given?: (row: CleanRow, index: number) => Float32Array | undefined;
+  /** What the response begins with in the place of the span and all before it. */
+  readonly beginning?: (row: CleanRow, index: number) => ResponsePrefix;
 }
 
 /** One item of one arm, as its journal holds it. */

@@ -24,9 +24,10 @@ export interface PromptRow {
   readonly ids: readonly number[];
   /** [3, T] of this row, flattened: t of all tokens, then h, then w. */
   readonly positions_3T: Int32Array;
-  /** Picture embeddings [M, D] in order of the picture tokens. */
-  readonly pictureRows_MD: Float32Array;
-  readonly picturePlaces: readonly number[];
+  /** Vectors [N, D] that stand in place of tokens: pictures, latents of a given beginning. */
+  readonly given_ND: Float32Array;
+  /** Where each of them stands. */
+  readonly givenPlaces: readonly number[];
 }
 
 /** The input of one row in a step; a row without input keeps its cache. */
@@ -112,17 +113,22 @@ export class Decoder implements AsyncDisposable {
       cache = KeyValueCache.join(read.map((r) => r.cache));
       output = joinOutputs(read.map((r) => r.output));
     }
-    if (copies === 1) return { output, step: (inputs) => this.step(cache, inputs, most) };
-    const shared = cache.repeat(copies);
+    if (copies === 1) return this.batchOf(cache, output, most);
     const repeated = (rows_B: Float32Array): Float32Array =>
       repeatRows(rows_B, rows.length, copies);
+    const outputs = {
+      logits_BV: repeated(output.logits_BV),
+      states_BD: repeated(output.states_BD),
+      latents_BD: repeated(output.latents_BD),
+    };
+    return this.batchOf(cache.repeat(copies), outputs, most);
+  }
+
+  private batchOf(cache: KeyValueCache, output: DecoderOutput, most: number): DecodingBatch {
     return {
-      output: {
-        logits_BV: repeated(output.logits_BV),
-        states_BD: repeated(output.states_BD),
-        latents_BD: repeated(output.latents_BD),
-      },
-      step: (inputs) => this.step(shared, inputs, most),
+      output,
+      step: (inputs) => this.step(cache, inputs, most),
+      fork: () => this.batchOf(cache.repeat(1), output, most),
     };
   }
 
@@ -174,11 +180,11 @@ export class Decoder implements AsyncDisposable {
         const own = row.positions_3T.subarray(start, start + count);
         positions.set(own, (axis * batch + b) * length);
       }
-      row.picturePlaces.forEach((place, m) => {
+      row.givenPlaces.forEach((place, n) => {
         if (place < from || place >= from + count) return;
         const at = b * length + place - from;
         isGiven[at] = 1;
-        given.set(row.pictureRows_MD.subarray(m * width, (m + 1) * width), at * width);
+        given.set(row.given_ND.subarray(n * width, (n + 1) * width), at * width);
       });
       readAt[b] = b * length + count - 1;
     });
@@ -247,4 +253,6 @@ export class Decoder implements AsyncDisposable {
 export interface DecodingBatch {
   readonly output: DecoderOutput;
   readonly step: (inputs: readonly StepInput[]) => Promise<DecoderOutput>;
+  /** The batch once more as it stands now, with a cache of its own. */
+  readonly fork: () => DecodingBatch;
 }

@@ -11,11 +11,13 @@ export type NoiseLaw = 'unit' | 'spectrum' | 'norm';
 /**
  * What is done to latents at decoding (GAP Table 6 and more). `clean`: nothing. `zero-latent`: the
  * span is suppressed. `noise`: Gaussian coefficients, reconstructed; by law with variance 1, with
- * the eigenvalues as variances, or rescaled to the norm of the prediction. `other`, `oracle`:
- * given vectors (another example's latents, the own auxiliary picture's embeddings).
+ * the eigenvalues as variances, or rescaled to the norm of the prediction. `other`, `oracle`,
+ * `given`: given vectors (another example's latents, the own auxiliary picture's embeddings, any).
+ * `forced`: the first `count` latents of a row are given, the rest are its own.
  */
 export type Intervention =
-  | { readonly kind: 'clean' | 'zero-latent' | 'other' | 'oracle' }
+  | { readonly kind: 'clean' | 'zero-latent' | 'other' | 'oracle' | 'given' }
+  | { readonly kind: 'forced'; readonly count: number }
   | { readonly kind: 'noise'; readonly law: NoiseLaw };
 
 /** Name of an intervention as tables and files write it. */
@@ -36,7 +38,7 @@ export interface FeedbackRow {
   readonly index: number;
   /** Running norm; starts from the mean norm of the query picture's embeddings. */
   readonly runningNorm: number;
-  /** Vectors of `other` and `oracle`, [K, D]; a longer span reuses them from the start. */
+  /** Given vectors, [K, D]; a longer span reuses them from the start. */
   readonly replacement?: Float32Array;
   readonly rng: Rng;
 }
@@ -103,7 +105,7 @@ function calibrate(
  *
  * Worked example, decay 0.9, running norm 5: (6, 8) of norm 10 is read as (3, 4), and the running
  * norm becomes 0.9 * 5 + 0.1 * 10 = 5.5, which the next latent gets.
- * @throws RuntimeError when `other` or `oracle` has no vectors.
+ * @throws RuntimeError when given vectors are to be read and there are none.
  */
 export function nextLatent(
   predicted: Float32Array,
@@ -116,9 +118,11 @@ export function nextLatent(
   if (intervention.kind === 'noise') {
     return { latent: noise(intervention.law, clean, basis, row.rng), row: after };
   }
-  if (intervention.kind !== 'other' && intervention.kind !== 'oracle') {
-    return { latent: clean, row: after };
-  }
+  const isOwn =
+    intervention.kind === 'clean' ||
+    intervention.kind === 'zero-latent' ||
+    (intervention.kind === 'forced' && row.index >= intervention.count);
+  if (isOwn) return { latent: clean, row: after };
   const width = predicted.length;
   const given = row.replacement ?? new Float32Array(0);
   if (given.length === 0 || given.length % width !== 0) {

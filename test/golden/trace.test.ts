@@ -142,8 +142,8 @@ async function walkCached(model: GapModel, drafts: readonly Draft[]): Promise<Wa
       return {
         ids: row.inputIds.slice(0, size),
         positions_3T: Int32Array.from([0, 1, 2].flatMap((axis) => [...plane(axis)])),
-        pictureRows_MD,
-        picturePlaces: row.picturePositions,
+        given_ND: pictureRows_MD,
+        givenPlaces: row.picturePositions,
       };
     }),
     40,

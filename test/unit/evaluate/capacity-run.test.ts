@@ -197,8 +197,8 @@ describe('scoreCapacity', () => {
       return {
         ids: promptIds,
         positions_3T: mropePositions(row, [grid], positionConfig(model.bundle)).positions_3BT,
-        pictureRows_MD,
-        picturePlaces: promptIds.flatMap((id, i) => (id === imagePad ? [i] : [])),
+        given_ND: pictureRows_MD,
+        givenPlaces: promptIds.flatMap((id, i) => (id === imagePad ? [i] : [])),
       };
     };
     const rows = items.slice(0, 2).map(prompt);

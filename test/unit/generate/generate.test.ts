@@ -299,8 +299,8 @@ describe('decoding a batch', () => {
       const row = {
         ids,
         positions_3T: flatPositions,
-        pictureRows_MD: new Float32Array(0),
-        picturePlaces: [],
+        given_ND: new Float32Array(0),
+        givenPlaces: [],
       };
       const batch = await decoder.start([row], 10);
       let { output } = batch;

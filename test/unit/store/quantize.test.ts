@@ -57,8 +57,8 @@ async function logitsOf(bundle: ModelBundle): Promise<Float32Array> {
   const row: PromptRow = {
     ids,
     positions_3T: Int32Array.from({ length: 15 }, (_, i) => i % 5),
-    pictureRows_MD: new Float32Array(0),
-    picturePlaces: [],
+    given_ND: new Float32Array(0),
+    givenPlaces: [],
   };
   await using decoder = await Decoder.create({ bundle, head: outputHead() }, SESSION);
   return (await decoder.start([row], 1)).output.logits_BV;
