@@ -38,10 +38,13 @@ export function rowsOf(rows_KD: Float32Array, width: number): Float32Array[] {
   );
 }
 
-/** Vectors [D] as one matrix [K, D]. */
-export function joinRows(rows: readonly Float32Array[]): Float32Array {
-  const width = rows[0]?.length ?? 0;
-  const joined = new Float32Array(rows.length * width);
-  rows.forEach((row, k) => joined.set(row, k * width));
+/** Matrices or vectors one behind the other. */
+export function joinRows(parts: readonly Float32Array[]): Float32Array {
+  const joined = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
   return joined;
 }

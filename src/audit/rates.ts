@@ -3,7 +3,7 @@ import { clusteredInterval } from '../evaluate/effects.ts';
 import { scoreAnswer } from '../evaluate/answers.ts';
 import { TAGS } from '../data/format.ts';
 import type { Rng } from '../rng.ts';
-import type { Measured } from './types.ts';
+import type { Cell, Measured } from './types.ts';
 
 /** A number and the question it belongs to; numbers of one question are resampled together. */
 export interface Observation {
@@ -70,4 +70,18 @@ export function withInterval(measured: Measured | null): string {
     Number(x.toPrecision(3)).toString(),
   );
   return `${value ?? ''} (${low ?? ''} to ${high ?? ''})`;
+}
+
+/** A cell that holds a mean with its interval; null when it holds none. */
+export function measuredOf(
+  row: Readonly<Record<string, Cell>> | undefined,
+  key: string,
+): Measured | null {
+  const cell = row?.[key];
+  return typeof cell === 'object' ? cell : null;
+}
+
+/** A cell without an interval, as text. */
+export function labelOf(cell: Cell | undefined): string {
+  return typeof cell === 'object' ? '' : `${cell ?? ''}`;
 }

@@ -2,8 +2,8 @@
 import type { TopLevelSpec } from 'vega-lite';
 import { Rng } from '../../rng.ts';
 import type { AuditFacts, Journals } from '../part.ts';
-import { groupByTask, percent, withInterval } from '../rates.ts';
-import type { AuditFigure, AuditPart, AuditTable, Cell, Measured } from '../types.ts';
+import { groupByTask, labelOf, measuredOf, percent, withInterval } from '../rates.ts';
+import type { AuditFigure, AuditPart, AuditTable, Cell } from '../types.ts';
 import { EFFECTS, ITEMS } from './counterfactual-records.ts';
 import type { CounterfactualRecord } from './counterfactual-records.ts';
 import {
@@ -14,11 +14,6 @@ import {
   movedTable,
 } from './counterfactual-tables.ts';
 
-/** A cell that is no interval, as text. */
-function labelOf(cell: Cell | undefined): string {
-  return typeof cell === 'object' ? '' : `${cell ?? ''}`;
-}
-
 /** Bars with intervals of the three rates a reader looks for, by task. */
 function flipFigure(rows: AuditTable['rows']): AuditFigure {
   const shown = {
@@ -28,7 +23,7 @@ function flipFigure(rows: AuditTable['rows']): AuditFigure {
   };
   const values = rows.flatMap((row) =>
     Object.entries(shown).flatMap(([key, rateName]) => {
-      const cell = row[key] as Measured | null;
+      const cell = measuredOf(row, key);
       return cell === null ? [] : [{ task: labelOf(row['task']), rate: rateName, ...cell }];
     }),
   );
@@ -100,22 +95,20 @@ function findingsOf(
   flips: Readonly<Record<string, Cell>>,
   tables: readonly AuditTable[],
 ): string[] {
-  const cell = (row: Readonly<Record<string, Cell>> | undefined, key: string): Measured | null =>
-    (row?.[key] ?? null) as Measured | null;
   const findings = [
-    `Where the deciding object was changed, the answer changed in ${percent(cell(flips, 'modelFlip'))} and became the new right answer in ${percent(cell(flips, 'correctFlip'))} of the pictures; after edits that decide nothing it stayed in ${percent(cell(flips, 'consistency'))}, after changes no one sees in ${percent(cell(flips, 'floor'))}.`,
+    `Where the deciding object was changed, the answer changed in ${percent(measuredOf(flips, 'modelFlip'))} and became the new right answer in ${percent(measuredOf(flips, 'correctFlip'))} of the pictures; after edits that decide nothing it stayed in ${percent(measuredOf(flips, 'consistency'))}, after changes no one sees in ${percent(measuredOf(flips, 'floor'))}.`,
   ];
   const moved = tables.find(({ id }) => id === 'counterfactual-latents')?.rows;
   if (moved) {
     const [flip, control, floor] = moved;
     findings.push(
-      `Latents moved by L2 ${withInterval(cell(flip, 'l2'))} with the deciding object, ${withInterval(cell(control, 'l2'))} with another one, ${withInterval(cell(floor, 'l2'))} with changes no one sees.`,
+      `Latents moved by L2 ${withInterval(measuredOf(flip, 'l2'))} with the deciding object, ${withInterval(measuredOf(control, 'l2'))} with another one, ${withInterval(measuredOf(floor, 'l2'))} with changes no one sees.`,
     );
   }
   const crossed = tables.find(({ id }) => id === 'counterfactual-crossed')?.rows[0];
   if (crossed) {
     findings.push(
-      `With the original picture and the latents of the edited one, the answer was that of the latents in ${percent(cell(crossed, 'latents'))} and that of the picture in ${percent(cell(crossed, 'picture'))} of ${labelOf(crossed['n'])} examples.`,
+      `With the original picture and the latents of the edited one, the answer was that of the latents in ${percent(measuredOf(crossed, 'latents'))} and that of the picture in ${percent(measuredOf(crossed, 'picture'))} of ${labelOf(crossed['n'])} examples.`,
     );
   }
   return findings;
