@@ -9,10 +9,11 @@ export const MOST_DISTRACTORS = 31;
 const SAME_PICTURE = 1e-4; // ours
 
 /** Whether two auxiliary pictures [K, D] are one picture, rounding of batches aside. */
-function isSame(a: Float32Array, b: Float32Array): boolean {
-  if (a.length !== b.length) return false;
-  const largest = a.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
-  return a.every((x, i) => Math.abs(x - (b[i] as number)) <= SAME_PICTURE * largest);
+function isSame(a: Float32Array, b: Float32Array, largest: number): boolean {
+  return (
+    a.length === b.length &&
+    a.every((x, i) => Math.abs(x - (b[i] as number)) <= SAME_PICTURE * largest)
+  );
 }
 
 /**
@@ -31,9 +32,10 @@ export function drawDistractors(
     if (!own) return undefined;
     const known = distinct.get(prediction.task) ?? [];
     distinct.set(prediction.task, known);
+    const largest = own.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
     const same = known.find((at) => {
       const other = rows[at]?.item.auxiliaryRows_KD;
-      return other !== undefined && isSame(own, other);
+      return other !== undefined && isSame(own, other, largest);
     });
     if (same === undefined) known.push(index);
     return same ?? index;

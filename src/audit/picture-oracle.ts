@@ -4,7 +4,6 @@
 import { fitPicture } from '../context/prepared.ts';
 import type { ExamplePictures, PreparedExample } from '../context/prepared.ts';
 import type { Example } from '../data/example.ts';
-import type { Raster } from '../data/raster.ts';
 import { scoreAnswer } from '../evaluate/answers.ts';
 import { writesLatents } from '../evaluate/interventions.ts';
 import type { Decoder } from '../generate/decoder.ts';
@@ -53,11 +52,10 @@ async function withAuxiliary(
   items: readonly PreparedExample[],
 ): Promise<(GenerationRequest | undefined)[]> {
   const { bundle } = decoder.model;
-  const pictures: (Raster | undefined)[] = [];
-  for (const { example } of items) {
-    const { auxiliary } = await loadPictures(example);
-    pictures.push(auxiliary && fitPicture(bundle, auxiliary, example));
-  }
+  const loaded = await Promise.all(items.map(({ example }) => loadPictures(example)));
+  const pictures = loaded.map(
+    ({ auxiliary }, i) => auxiliary && fitPicture(bundle, auxiliary, items[i]?.example),
+  );
   const rows = await encoder.encode(pictures.flatMap((picture) => (picture ? [picture] : [])));
   const width = bundle.checkpoint.config.text.hiddenSize;
   const side = bundle.patches.patchSize * bundle.patches.mergeSize;

@@ -110,10 +110,11 @@ function distance(pairs: readonly Pair[], key: 'l2' | 'cosine', rng: Rng): Measu
   return measuredMean(observations, rng);
 }
 
-/** How much farther latents moved than by the floor, in means by example, over examples with both. */
-function beyondFloor(
+/** How much farther latents moved by one effect than by another, in means by example, over examples with both. */
+function beyond(
   records: readonly CounterfactualRecord[],
   effect: PictureEffect,
+  than: PictureEffect,
   rng: Rng,
 ): Measured | null {
   const meanOf = (record: CounterfactualRecord, of: PictureEffect): number | undefined => {
@@ -123,10 +124,10 @@ function beyondFloor(
     return values.length === 0 ? undefined : values.reduce((a, b) => a + b, 0) / values.length;
   };
   const observations = records.flatMap((record) => {
-    const [moved, floor] = [meanOf(record, effect), meanOf(record, 'floor')];
-    return moved === undefined || floor === undefined
+    const [moved, less] = [meanOf(record, effect), meanOf(record, than)];
+    return moved === undefined || less === undefined
       ? []
-      : [{ cluster: record.id, value: moved - floor }];
+      : [{ cluster: record.id, value: moved - less }];
   });
   return measuredMean(observations, rng);
 }
@@ -142,6 +143,7 @@ export function movedTable(records: readonly CounterfactualRecord[], rng: Rng): 
       { key: 'l2', title: 'L2', format: 'number' },
       { key: 'cosine', title: '1 - cosine', format: 'number' },
       { key: 'beyond', title: 'L2 beyond the floor', format: 'number' },
+      { key: 'beyondControl', title: 'L2 beyond control edits', format: 'number' },
     ],
     rows: (Object.keys(EFFECTS) as PictureEffect[]).map((effect) => {
       const pairs = pairsOf(records, effect).filter(({ edit }) => edit.l2 !== null);
@@ -150,10 +152,11 @@ export function movedTable(records: readonly CounterfactualRecord[], rng: Rng): 
         n: pairs.length,
         l2: distance(pairs, 'l2', rng),
         cosine: distance(pairs, 'cosine', rng),
-        beyond: effect === 'floor' ? null : beyondFloor(records, effect, rng),
+        beyond: effect === 'floor' ? null : beyond(records, effect, 'floor', rng),
+        beyondControl: effect === 'flip' ? beyond(records, 'flip', 'control', rng) : null,
       };
     }),
-    note: 'Mean over the K positions of the distance between the latents of the clean and of the changed picture. The floor is what changes of one level of 256 do. L2 beyond the floor: difference of the means of each example that has both.',
+    note: 'Mean over the K positions of the distance between the latents of the clean and of the changed picture. The floor is what changes of one level of 256 do. L2 beyond: difference of the means of each example that has both.',
     items: ITEMS,
   };
 }

@@ -48,13 +48,13 @@ async function prepareEdits(
   rows: readonly CleanRow[],
 ): Promise<readonly Edited[]> {
   const root = new Rng(context.seed).fork('counterfactual');
-  const pairs: { row: CleanRow; edit: EditedPicture }[] = [];
-  for (const row of rows) {
+  const loaded = await Promise.all(rows.map(({ item }) => context.loadPictures(item.example)));
+  const pairs = rows.flatMap((row, i) => {
     const { example } = row.item;
-    const { picture } = await context.loadPictures(example);
-    const edits = editedPictures(example, picture, root.fork(example.id)) ?? [];
-    pairs.push(...edits.map((edit) => ({ row, edit })));
-  }
+    const picture = loaded[i]?.picture;
+    const edits = picture && editedPictures(example, picture, root.fork(example.id));
+    return (edits ?? []).map((edit) => ({ row, edit }));
+  });
   // The id stays, so that sampling draws the same random numbers as for the clean answer.
   const examples = pairs.map(({ row, edit }) => ({ ...row.item.example, answer: edit.answer }));
   const items = await prepareExamples(context.model.bundle, context.encoder, examples, {

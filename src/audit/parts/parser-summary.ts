@@ -6,14 +6,8 @@ import { labelOf, measuredOf, percent, withInterval } from '../rates.ts';
 import type { AuditFigure, AuditPart, AuditTable, Cell } from '../types.ts';
 import { PARSER_ARMS } from './parser-records.ts';
 import type { ParserRecord } from './parser-records.ts';
-import {
-  RANKINGS,
-  corruptedTable,
-  rankTable,
-  swapTable,
-  swapTextTable,
-  swappedRows,
-} from './parser-tables.ts';
+import { RANKINGS, rankTable } from './parser-ranks.ts';
+import { corruptedTable, swapTable, swapTextTable, swappedRows } from './parser-tables.ts';
 
 type Row = Readonly<Record<string, Cell>>;
 
