@@ -113,6 +113,7 @@ function recordOf(
   context: AuditContext,
   row: CleanRow,
   result: GenerationResult,
+  arm: ArmSpec,
   triggered: boolean,
   clean: GenerationResult | undefined,
 ): ArmRecord {
@@ -121,6 +122,7 @@ function recordOf(
   const { answer, correct } = scoreAnswer(response, example.answer);
   const { afterSpan_V } = result;
   const cleanAfter_V = clean?.afterSpan_V;
+  const from = ownFrom(arm);
   return {
     id: example.id,
     task: example.task ?? '',
@@ -135,7 +137,38 @@ function recordOf(
     logitsDistance:
       afterSpan_V && cleanAfter_V ? largestDifference(afterSpan_V, cleanAfter_V) : null,
     latentNorm: meanNormOf(result.latents),
+    targetError:
+      from === undefined ? null : targetErrorOf(row.item.auxiliaryRows_KD, result.latents, from),
   };
+}
+
+/**
+ * Squared distance of the latents from place `from` on to their targets, over the squared distance
+ * of all targets of the row from their mean; null where there is nothing to compare.
+ */
+function targetErrorOf(
+  targets_KD: Float32Array | undefined,
+  latents: readonly Float32Array[],
+  from: number,
+): number | null {
+  const width = latents[0]?.length ?? 0;
+  if (!targets_KD || from >= latents.length || targets_KD.length !== latents.length * width)
+    return null;
+  const mean_D = new Float64Array(width);
+  targets_KD.forEach((x, i) => (mean_D[i % width] = (mean_D[i % width] ?? 0) + x / latents.length));
+  let [error, spread] = [0, 0];
+  targets_KD.forEach((x, i) => {
+    const k = Math.floor(i / width);
+    spread += (x - (mean_D[i % width] ?? 0)) ** 2 / latents.length;
+    if (k >= from) error += ((latents[k]?.[i % width] ?? 0) - x) ** 2 / (latents.length - from);
+  });
+  return spread === 0 ? null : error / spread;
+}
+
+/** How many latents an arm gives before the model's own begin; undefined: it writes none itself. */
+function ownFrom({ intervention }: ArmSpec): number | undefined {
+  if (intervention.kind === 'clean') return 0;
+  return intervention.kind === 'forced' ? intervention.count : undefined;
 }
 
 /** One batch of rows, waiting at their spans. */
@@ -183,6 +216,7 @@ export class ArmBatch {
         context,
         row,
         results[i] as GenerationResult,
+        arm,
         this.held[i] ?? false,
         this.clean?.[i],
       ),

@@ -74,6 +74,8 @@ export interface ArmRecord {
   readonly logitsDistance: number | null;
   /** Mean L2 norm of the vectors that were read back. */
   readonly latentNorm: number | null;
+  /** Of latents that were not given: squared distance to their targets over the targets' variance. */
+  readonly targetError: number | null;
 }
 
 /** One line of a part's own journal: whatever its numbers are computed from, plain JSON. */
@@ -81,6 +83,7 @@ export type PartRecord = Readonly<Record<string, unknown>> & { readonly id: stri
 
 /** The journals of an audit, by the name of the arm or of the part. */
 export interface Journals {
+  /** Empty for an arm that was not run. */
   readonly arm: (name: string) => readonly ArmRecord[];
   readonly part: (name: PartName) => readonly PartRecord[];
 }
@@ -98,7 +101,7 @@ export interface PartDefinition {
   /** Why it cannot be measured here; undefined when it can. */
   readonly obstacle: (context: AuditContext) => string | undefined;
   /** Decodings that it needs; the clean arm is always there, under the name `clean`. */
-  readonly arms?: (context: AuditContext) => readonly ArmSpec[];
+  readonly arms?: (context: AuditContext) => readonly ArmSpec[] | Promise<readonly ArmSpec[]>;
   /** Its own measurements, a record an item, in chunks that are safe to journal; goes on behind the first `done` records. */
   readonly collect?: (
     context: AuditContext,

@@ -84,6 +84,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./explain.ts')).command,
   },
   {
+    words: ['audit'],
+    summary: 'find out whether a model uses its latents, and for what',
+    load: async () => (await import('./audit.ts')).command,
+  },
+  {
     words: ['report'],
     summary: 'one HTML page about a comparison',
     load: async () => (await import('./report.ts')).command,
