@@ -1,5 +1,6 @@
 // Owns what the journal of counterfactual pictures holds; measuring and summarising share it.
 import type { PictureEffect } from '../edited-pictures.ts';
+import { partFile } from '../journals.ts';
 import type { PartRecord } from '../part.ts';
 
 /** What the model made of one changed picture. */
@@ -43,7 +44,7 @@ export interface CounterfactualRecord extends PartRecord {
 }
 
 /** Where the items of every number are. */
-export const ITEMS = ['items/part-counterfactual.jsonl'];
+export const ITEMS = [partFile('counterfactual')];
 /** Effects as tables write them, in their order. */
 export const EFFECTS: Readonly<Record<PictureEffect, string>> = {
   flip: 'edits that change the right answer',

@@ -1,5 +1,6 @@
 // Owns the tables of the oracle part; oracle-summary.ts puts them together.
 import type { Rng } from '../../rng.ts';
+import { armFile, partFile } from '../journals.ts';
 import type { Journals } from '../part.ts';
 import type { OracleAnswer, OracleRecord } from '../picture-oracle.ts';
 import { hit, measuredMean } from '../rates.ts';
@@ -8,8 +9,8 @@ import type { AuditTable, Cell, Measured } from '../types.ts';
 
 /** Rows listed on the page; the journal has all of them. ours: two screens. */
 const MOST_LISTED = 50;
-const ITEMS = ['items/part-oracle.jsonl'];
-const ARM_ITEMS = ['clean', 'zero-latent', 'oracle'].map((name) => `items/arm-${name}.jsonl`);
+const ITEMS = [partFile('oracle')];
+const ARM_ITEMS = ['clean', 'zero-latent', 'oracle'].map(armFile);
 
 /** How one example was answered in all ways; absent where it was not asked that way. */
 export interface Asked {

@@ -1,4 +1,5 @@
 // Owns what the journal of the parser part holds, and the names of its arms; measuring and summarising share it.
+import { partFile } from '../journals.ts';
 import type { PartRecord } from '../part.ts';
 import type { Standing } from '../ranks.ts';
 
@@ -35,7 +36,4 @@ export const PARSER_ARMS = {
 } as const;
 
 /** Where the items of the numbers are. */
-export const PARSER_ITEMS = ['items/part-parser.jsonl'];
-
-/** Journal file of an arm. */
-export const armItems = (name: string): string => `items/arm-${name}.jsonl`;
+export const PARSER_ITEMS = [partFile('parser')];

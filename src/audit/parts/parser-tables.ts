@@ -1,12 +1,13 @@
 // Owns the tables of the parser part on swapped latents and replaced texts; parser-summary.ts shows them.
 import { parseResponse, TAGS } from '../../data/format.ts';
 import type { Rng } from '../../rng.ts';
+import { armFile } from '../journals.ts';
 import type { ArmRecord, Journals } from '../part.ts';
 import { wordOverlap } from '../ranks.ts';
 import { groupByTask, hit, isAnswer, measuredMean } from '../rates.ts';
 import type { Observation } from '../rates.ts';
 import type { AuditTable, Cell, Measured } from '../types.ts';
-import { PARSER_ARMS, PARSER_ITEMS, armItems } from './parser-records.ts';
+import { PARSER_ARMS, PARSER_ITEMS } from './parser-records.ts';
 import type { ParserRecord } from './parser-records.ts';
 
 /** A row decoded with another example's latents, beside both examples' own. */
@@ -103,7 +104,7 @@ export function swapTable(all: readonly Swapped[], rng: Rng): AuditTable {
     ],
     rows,
     note: 'Examples whose donor is of the same task and has another right answer. Chance: how often the answer that was given is the right one of other examples of the task, those with the same right answer left out for the latents.',
-    items: [armItems('other'), armItems('clean'), ...PARSER_ITEMS],
+    items: [armFile('other'), armFile('clean'), ...PARSER_ITEMS],
   };
 }
 
@@ -145,7 +146,7 @@ export function swapTextTable(all: readonly Swapped[], rng: Rng): AuditTable {
     ],
     rows,
     note: 'The texts that both examples write with their own latents; nearness is the overlap of their words. Where both write the same, nothing can be told.',
-    items: [armItems('other'), armItems('clean'), ...PARSER_ITEMS],
+    items: [armFile('other'), armFile('clean'), ...PARSER_ITEMS],
   };
 }
 
@@ -203,8 +204,8 @@ export function corruptedTable(
     rows,
     note: 'Prompt, thoughts and latents stay as they were; the words between the parser tags are replaced, and only what follows is decoded.',
     items: [
-      armItems('clean'),
-      ...Object.values(PARSER_ARMS).map(({ name }) => armItems(name)),
+      armFile('clean'),
+      ...Object.values(PARSER_ARMS).map(({ name }) => armFile(name)),
       ...PARSER_ITEMS,
     ],
   };

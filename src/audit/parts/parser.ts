@@ -5,13 +5,14 @@ import { setImmediate } from 'node:timers/promises';
 import { parseResponse } from '../../data/format.ts';
 import { writesLatents } from '../../evaluate/interventions.ts';
 import { Rng } from '../../rng.ts';
-import { donorOf, latentsOf } from '../arms.ts';
+import { donorOf } from '../arms.ts';
 import { drawDistractors } from '../candidates.ts';
 import { latentDistance, rowsOf } from '../latent-distance.ts';
 import { parserPlace, upToParser } from '../parser-text.ts';
 import type { ArmSpec, AuditContext, CleanRow, PartDefinition } from '../part.ts';
 import { standingOf, wordOverlap } from '../ranks.ts';
 import type { Standing } from '../ranks.ts';
+import { otherArm } from '../shared-arms.ts';
 import { PARSER_ARMS } from './parser-records.ts';
 import type { ParserRecord, Standings } from './parser-records.ts';
 import { summariseParser } from './parser-summary.ts';
@@ -63,23 +64,15 @@ function wordPool(rows: readonly CleanRow[]): string[] {
 function arms(context: AuditContext): ArmSpec[] {
   const { rows, model, seed } = context;
   const { bundle } = model;
-  const other: ArmSpec = {
-    name: 'other',
-    title: "Another example's latents",
-    intervention: { kind: 'other' },
-    given: (_, index) => {
-      const donor = donorOf(rows, index);
-      return donor === undefined ? undefined : latentsOf(rows[donor] as CleanRow);
-    },
-  };
-  const isGiven = rows.every((row, i) => !latentsOf(row) || donorOf(rows, i) !== undefined);
+  const other = otherArm(context);
+  const swapped = other ? [other] : [];
   const texts = rows.map((row) => textOf(context, row));
-  if (texts.every((text) => text === undefined)) return isGiven ? [other] : [];
+  if (texts.every((text) => text === undefined)) return swapped;
   const pool = wordPool(rows);
   const root = new Rng(seed).fork('parser words');
   const clean = { intervention: { kind: 'clean' as const } };
   return [
-    ...(isGiven ? [other] : []),
+    ...swapped,
     { ...PARSER_ARMS.kept, ...clean, beginning: (row) => upToParser(bundle, row) },
     {
       ...PARSER_ARMS.other,
