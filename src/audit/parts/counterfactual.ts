@@ -77,22 +77,35 @@ function editAnswer({ row, edit }: Edited, { prediction, result }: EvaluatedExam
   };
 }
 
+/**
+ * By example, the place of its first edit that flips the answer, and the latents written for it,
+ * [K, D]; only where the original picture had a span as well.
+ */
+export function flippedLatents(
+  edited: readonly Pick<Edited, 'row' | 'edit'>[],
+  decoded: readonly Pick<EvaluatedExample, 'result'>[],
+): Map<string, { readonly index: number; readonly latents_KD: Float32Array }> {
+  const first = new Map<string, { index: number; latents_KD: Float32Array }>();
+  edited.forEach(({ row, edit }, index) => {
+    const { id } = row.item.example;
+    const latents = decoded[index]?.result.latents ?? [];
+    const hasSpans = row.result.latents.length > 0 && latents.length > 0;
+    if (edit.effect === 'flip' && hasSpans && !first.has(id)) {
+      first.set(id, { index, latents_KD: joinRows(latents) });
+    }
+  });
+  return first;
+}
+
 /** The original picture read with the latents of its first edit that flips the answer. */
 async function crossLatents(
   context: AuditContext,
   edited: readonly Edited[],
   decoded: readonly EvaluatedExample[],
 ): Promise<Map<string, CrossedAnswer>> {
-  const first = new Map<string, number>();
-  edited.forEach(({ row, edit }, i) => {
-    const { id } = row.item.example;
-    const hasSpans = row.result.latents.length > 0 && (decoded[i]?.result.latents.length ?? 0) > 0;
-    if (edit.effect === 'flip' && hasSpans && !first.has(id)) first.set(id, i);
-  });
-  const chosen = [...first.values()].map((i) => edited[i] as Edited);
-  const others = new Map(
-    [...first].map(([id, i]) => [id, joinRows(decoded[i]?.result.latents ?? [])]),
-  );
+  const first = flippedLatents(edited, decoded);
+  const chosen = [...first.values()].map(({ index }) => edited[index] as Edited);
+  const others = new Map([...first].map(([id, { latents_KD }]) => [id, latents_KD]));
   const crossed = await decodeAll(
     context,
     chosen.map(({ row }) => row.item),

@@ -1,7 +1,8 @@
 // Holds the summary of counterfactual pictures against a journal whose numbers are worked out by hand.
 import { describe, expect, it } from 'vitest';
 import { compile } from 'vega-lite';
-import type { Journals } from '../../../src/audit/part.ts';
+import type { CleanRow, Journals } from '../../../src/audit/part.ts';
+import { flippedLatents } from '../../../src/audit/parts/counterfactual.ts';
 import type {
   CounterfactualRecord,
   EditAnswer,
@@ -158,5 +159,33 @@ describe('the summary of counterfactual pictures', () => {
   it('has no findings without items', () => {
     const empty = summariseCounterfactual(journalsOf([]), FACTS);
     expect(empty.findings).toEqual([]);
+  });
+});
+
+describe('the latents read with the original picture', () => {
+  const spanOf = (...values: readonly number[]) => ({
+    result: { latents: values.map((x) => Float32Array.of(x, -x)) },
+  });
+  const pair = (id: string, effect: string, own: readonly number[]) =>
+    ({
+      row: { item: { example: { id } }, ...spanOf(...own) } as unknown as CleanRow,
+      edit: { effect },
+    }) as Parameters<typeof flippedLatents>[0][number];
+  const decodedOf = (...spans: readonly (readonly number[])[]) =>
+    spans.map((span) => spanOf(...span)) as unknown as Parameters<typeof flippedLatents>[1];
+
+  it('are those of the first edit that flips the answer and wrote a span', () => {
+    const edited = [
+      pair('a', 'control', [1, 1]),
+      pair('a', 'flip', [1, 1]),
+      pair('a', 'flip', [1, 1]),
+      pair('b', 'flip', [1, 1]),
+      pair('b', 'flip', [1, 1]),
+      pair('c', 'flip', []),
+    ];
+    const found = flippedLatents(edited, decodedOf([2, 3], [4, 5], [6, 7], [], [8, 9], [5, 5]));
+    expect([...found.keys()]).toEqual(['a', 'b']);
+    expect(found.get('a')).toEqual({ index: 1, latents_KD: Float32Array.of(4, -4, 5, -5) });
+    expect(found.get('b')).toEqual({ index: 4, latents_KD: Float32Array.of(8, -8, 9, -9) });
   });
 });

@@ -21,6 +21,7 @@ import { countLiveSessions } from '../../../src/engine/session.ts';
 import { scoreAnswer } from '../../../src/evaluate/answers.ts';
 import { Decoder } from '../../../src/generate/decoder.ts';
 import { generateBatch } from '../../../src/generate/generate.ts';
+import { questionRequest } from '../../../src/generate/question.ts';
 import { PictureEncoder } from '../../../src/model/picture-encoder.ts';
 import { decodePicture } from '../../../src/processor/picture.ts';
 import { Rng } from '../../../src/rng.ts';
@@ -196,6 +197,32 @@ describe('the parts that change pictures and texts', () => {
       expect(two).not.toBeNull();
     });
     expect(records.some(({ one, two }) => one.answer !== two?.answer)).toBe(true);
+  });
+
+  it('give both pictures as a question about two pictures does', async () => {
+    const records = await linesOf<OracleRecord>(out, 'part-oracle.jsonl');
+    const model = await readGapModel(way.model);
+    await using decoder = await Decoder.create(model, SESSION);
+    const examples = (await loadDataset(way.data, { split: 'test' })).slice(0, 6);
+    for (const [i, example] of examples.entries()) {
+      const { picture, auxiliary } = await loadPictures(way.data, example);
+      const request = await questionRequest(
+        model,
+        {
+          ...SESSION,
+          pictures: auxiliary ? [picture, auxiliary] : [],
+          ...{ question: example.question, seed: 0 },
+        },
+        LATENTS,
+      );
+      const [result] = await generateBatch(decoder, [request], {
+        ...{ numLatents: LATENTS, maxNewTokens: TEXT_TOKENS + LATENTS + 2, temperature: 0 },
+        ...{ intervention: { kind: 'zero-latent' }, calibration: { kind: 'none' } },
+      });
+      const response = model.bundle.tokenizer.decode(result?.ids ?? []);
+      const { answer, correct } = scoreAnswer(response, example.answer);
+      expect(records[i]?.two).toEqual({ answer: answer ?? null, correct });
+    }
   });
 
   it('show six examples with pictures of the right sizes', async () => {
