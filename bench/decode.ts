@@ -3,7 +3,8 @@
 // Every side runs in a fresh process a round, on the same random weights, with the same prompt and
 // number of threads; sides and thread counts change order every round. The ids that come out are
 // compared. --quick: a test with tiny shapes; --large: also the 3B shape in f32, 13 GB a process;
-// --rounds N and --out FILE; --table: prints the Markdown tables of the kept results.
+// --rounds N and --out FILE; --profile: where our time goes instead, kernel by kernel; --table: prints
+// the Markdown tables of the kept results.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
@@ -23,6 +24,8 @@ import {
 import type { Case, Measured, Precision, ShapeName, Variant, Work } from './decode/shapes.ts';
 import { caseResults, ceilingResult, spanResults } from './decode/results.ts';
 import type { CeilingRun, DecodeResults, Run, SpanRun } from './decode/results.ts';
+import { profileTable, readProfile } from './decode/profile.ts';
+import type { DecodeProfile } from './decode/profile.ts';
 import { decodeTable } from './decode/table.ts';
 
 const THREADS = [1, 2] as const;
@@ -30,6 +33,7 @@ const THREADS = [1, 2] as const;
 const MOST_LOAD = 1.5;
 const HERE = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 const RESULTS = HERE('results/decode.json');
+const PROFILES = HERE('results/decode-profile.json');
 const PYTHON = HERE('../tools/reference/.venv/bin/python');
 const ORIGINAL = HERE('../tools/reference/decode_speed.py');
 
@@ -38,6 +42,7 @@ const { values: flags } = parseArgs({
     quick: { type: 'boolean', default: false },
     large: { type: 'boolean', default: false },
     table: { type: 'boolean', default: false },
+    profile: { type: 'boolean', default: false },
     rounds: { type: 'string' },
     out: { type: 'string' },
   },
@@ -200,9 +205,42 @@ async function parent(): Promise<DecodeResults> {
   };
 }
 
+/** Our side alone, profiled; profiling costs a few microseconds a kernel. */
+async function profiles(): Promise<DecodeProfile[]> {
+  const folder = mkdtempSync(join(tmpdir(), 'gapvl-bench-'));
+  const found: DecodeProfile[] = [];
+  try {
+    for (const { shape, precision } of casesOf()) {
+      await makeFiles(folder, { shape, precision, variants: ['ours'] });
+      for (const threads of THREADS) {
+        const load = loadavg()[0] ?? NaN;
+        const prefix = join(folder, `profile-${shape}-${precision}-${threads}`);
+        const work = { ...workOf(shape, threads), profile: prefix };
+        const { responses } = measure(folder, 'ours', shape, precision, work);
+        const last = responses.at(-1);
+        if (!last) throw new Error('a benchmark process measured nothing');
+        found.push({ shape, precision, threads, load, ...readProfile(prefix, last) });
+        say(`${shape} ${precision} ${threads} threads: profiled`);
+      }
+      rmSync(join(folder, `${shape}-${precision}`), { recursive: true, force: true });
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  return found;
+}
+
 if (flags.table) {
   const path = flags.out ?? RESULTS;
   console.log(decodeTable(JSON.parse(readFileSync(path, 'utf8')) as DecodeResults));
+  if (flags.out === undefined)
+    console.log(profileTable(JSON.parse(readFileSync(PROFILES, 'utf8')) as DecodeProfile[]));
+} else if (flags.profile) {
+  const found = await profiles();
+  console.log(profileTable(found));
+  const path = flags.out ?? (flags.quick ? undefined : PROFILES);
+  if (path !== undefined) writeFileSync(path, `${JSON.stringify(found)}\n`);
+  console.log(JSON.stringify(found));
 } else {
   const results = await parent();
   console.log(decodeTable(results));

@@ -121,7 +121,10 @@ async function measure(folder: string, work: Work): Promise<Measured> {
   const checkpoint = await openCheckpoint(folder);
   const head = latentHead(checkpoint.config.text.hiddenSize);
   const model = { bundle: bareBundle(checkpoint), head };
-  await using decoder = await Decoder.create(model, { threads: work.threads });
+  await using decoder = await Decoder.create(model, {
+    threads: work.threads,
+    ...(work.profile === undefined ? {} : { profile: work.profile }),
+  });
   const loadMs = performance.now() - before;
   const warmIds = work.promptIds.slice(0, work.warmPrompt);
   await respond(decoder, { ...work, promptIds: warmIds }, work.warmTokens);

@@ -65,6 +65,8 @@ export interface Work {
   readonly warmPrompt: number;
   readonly warmTokens: number;
   readonly repeats: number;
+  /** Path prefix of a profile to write. */
+  readonly profile?: string;
   /** Measure responses with and without a span instead. */
   readonly span?: { readonly textTokens: number; readonly numLatents: number };
 }

@@ -3,6 +3,7 @@
 import type { Raster } from '../data/raster.ts';
 import { ShapeError } from '../errors.ts';
 import { checkGrid, type GridThw } from './grid.ts';
+import { openKernel } from './kernel.ts';
 
 /** Mean of each RGB channel on the 0..1 scale. Source: transformers OPENAI_CLIP_MEAN. */
 export const CLIP_MEAN = [0.48145466, 0.4578275, 0.40821073] as const;
@@ -104,6 +105,9 @@ export function rasterGrid(
   return grid;
 }
 
+/** ours: bytes of the patches that are cut before they are copied out; they stay in the cache. */
+const STRIP_BYTES = 262_144;
+
 function writePatches(
   out: Float32Array,
   start: number,
@@ -114,29 +118,37 @@ function writePatches(
   const { width, height, data } = raster;
   const { patchSize, mergeSize, temporalPatchSize } = config;
   const unit = patchSize * mergeSize;
-  const frame = patchSize * patchSize;
   const stride = width * NUM_CHANNELS;
+  const patchBytes = NUM_CHANNELS * temporalPatchSize * patchSize * patchSize * 4;
+  const maxPatches = Math.ceil(STRIP_BYTES / patchBytes);
+  // Places in the kernel's memory: the table at 0, a row of units, some patches.
+  const rowAt = table.byteLength;
+  const patchesAt = rowAt + Math.ceil((unit * stride) / 4) * 4;
+  const { kernel, buffer } = openKernel(patchesAt + maxPatches * patchBytes);
+  new Float32Array(buffer).set(table);
+  const row = new Uint8Array(buffer, rowAt);
+  const end = patchesAt + maxPatches * patchBytes;
+  let to = patchesAt;
   let cursor = start;
+  const flush = (): void => {
+    const patches = new Float32Array(buffer, patchesAt, (to - patchesAt) / 4);
+    out.set(patches, cursor);
+    cursor += patches.length;
+    to = patchesAt;
+  };
   for (let unitY = 0; unitY < height; unitY += unit) {
+    row.set(data.subarray(unitY * stride, (unitY + unit) * stride));
     for (let unitX = 0; unitX < width; unitX += unit) {
-      for (let top = unitY; top < unitY + unit; top += patchSize) {
+      for (let top = 0; top < unit; top += patchSize) {
         for (let left = unitX; left < unitX + unit; left += patchSize) {
-          for (let channel = 0; channel < NUM_CHANNELS; channel++) {
-            const levels = channel * NUM_LEVELS;
-            let line = top * stride + left * NUM_CHANNELS + channel;
-            for (let y = 0; y < patchSize; y++, line += stride) {
-              const end = line + patchSize * NUM_CHANNELS;
-              for (let i = line; i < end; i += NUM_CHANNELS) {
-                out[cursor++] = table[levels + (data[i] ?? 0)] ?? 0;
-              }
-            }
-            for (let copy = 1; copy < temporalPatchSize; copy++, cursor += frame) {
-              out.copyWithin(cursor, cursor - frame, cursor);
-            }
-          }
+          if (to === end) flush();
+          const from = rowAt + top * stride + left * NUM_CHANNELS;
+          kernel.cutPatch(from, stride, to, patchSize, temporalPatchSize);
+          to += patchBytes;
         }
       }
     }
   }
+  flush();
   return cursor;
 }

@@ -1,6 +1,7 @@
 // Owns picture sizes and resampling as the reference's processor does them; called by data loaders and generate/.
 import type { Raster } from '../data/raster.ts';
-import { ConfigError, DataError } from '../errors.ts';
+import { ConfigError, DataError, ShapeError } from '../errors.ts';
+import { openKernel } from './kernel.ts';
 
 /** Largest ratio of the sides that Qwen2.5-VL takes. Source: image_processing_qwen2_vl.py. */
 export const MAX_ASPECT_RATIO = 200;
@@ -132,25 +133,21 @@ const NUM_CHANNELS = 3;
 // Source: Pillow Resample.c (bicubic_filter, precompute_coeffs, PRECISION_BITS = 32 - 8 - 2).
 const BICUBIC_A = -0.5;
 const BICUBIC_SUPPORT = 2;
-const PRECISION_BITS = 22;
-const PRECISION = 2 ** PRECISION_BITS;
-const HALF = 1 << (PRECISION_BITS - 1);
+const PRECISION = 2 ** 22;
 
-/** Fixed-point weights of one axis: output i reads `numTaps` inputs from `starts[i]` on. */
-interface AxisWeights {
-  readonly starts: Int32Array;
-  /** [outputs * numTaps]; 0 for inputs that are read for nothing. */
-  readonly weights: Int32Array;
-  readonly numTaps: number;
+/** How the outputs of one axis are made, in the layout that the kernel reads. */
+interface AxisRecords {
+  /** [outputs * recordLength]; of each output the first input, the number of taps, their weights. */
+  readonly records: Int32Array;
+  readonly recordLength: number;
 }
 
-/** Stores round to 0..255 by clamping. */
-type OutBytes = Uint8ClampedArray;
-
-/** Taps of the unrolled passes: enough for pictures that grow, or shrink to two thirds. */
-const FAST_TAPS = 6;
-/** Lines that are narrowed together, so that the weights of a column are loaded once for them. */
-const LINES_AT_ONCE = 8;
+/** ours: bytes of a strip of rows; strips of input and output stay in the processor's cache. */
+const STRIP_BYTES = 131_072;
+/** Rows that the kernel resamples side by side; it takes a multiple of them. */
+const ROWS_AT_ONCE = 4;
+/** Bytes that the kernel may read or write behind a strip. */
+const OVERRUN_BYTES = 16;
 
 /**
  * Resizes by antialiased bicubic interpolation, equal byte by byte to `Image.resize(BICUBIC)` of
@@ -158,10 +155,83 @@ const LINES_AT_ONCE = 8;
  * (Pillow 13 does the height first where it shrinks by more than twice as many pixels as the
  * width; results then differ by a few levels. Published checkpoints were made before.)
  * A raster that already has the size is returned as it is.
+ *
+ * The kernel's memory stays below 16 MB for every picture that `decodePicture` accepts by default,
+ * when its size comes from `smartResize` under Qwen's limits.
+ * @throws ShapeError when the data of the raster is not as long as its sides say, or a side is 0.
  */
 export function resizeBicubic(raster: Raster, size: PictureSize): Raster {
-  const narrowed = raster.width === size.width ? raster : resizeWidth(raster, size.width);
-  return narrowed.height === size.height ? narrowed : resizeHeight(narrowed, size.height);
+  if (raster.width === size.width && raster.height === size.height) return raster;
+  checkSides(raster, size);
+  const across = axisRecords(raster.width, size.width);
+  const down = axisRecords(raster.height, size.height);
+  const fromStride = raster.width * NUM_CHANNELS;
+  const length = size.width * NUM_CHANNELS;
+  const keptStride = length + 1; // the kernel writes a byte behind each row
+  const widest = Math.max(fromStride, keptStride);
+  const stripRows = ROWS_AT_ONCE * Math.ceil(STRIP_BYTES / widest / ROWS_AT_ONCE);
+  const maxMade = Math.ceil(STRIP_BYTES / length);
+  // Twice the rows that one output reads, so that they are seldom moved to the front.
+  const maxKept = 2 * (down.recordLength - 2) + stripRows;
+
+  // Places in the kernel's memory. Rows go through both passes strip by strip; between the passes
+  // those are kept that the next output reads.
+  const downAt = across.records.byteLength;
+  const stripAt = downAt + down.records.byteLength;
+  const keptAt = stripAt + stripRows * fromStride + OVERRUN_BYTES;
+  const madeAt = keptAt + maxKept * keptStride + OVERRUN_BYTES;
+  const { kernel, buffer } = openKernel(madeAt + maxMade * length + OVERRUN_BYTES);
+  const bytes = new Uint8Array(buffer);
+  new Int32Array(buffer).set(across.records);
+  new Int32Array(buffer, downAt).set(down.records);
+
+  const data = new Uint8Array(size.height * length);
+  let kept = 0; // the first row kept
+  let read = 0; // the rows read so far
+  for (let y = 0, made = 0; y < size.height; y += made) {
+    const first = firstInput(down, y);
+    bytes.copyWithin(
+      keptAt,
+      keptAt + (first - kept) * keptStride,
+      keptAt + (read - kept) * keptStride,
+    );
+    kept = first;
+    while (read < raster.height && read - kept + stripRows <= maxKept) {
+      const rows = Math.min(stripRows, raster.height - read);
+      bytes.set(raster.data.subarray(read * fromStride, (read + rows) * fromStride), stripAt);
+      const to = keptAt + (read - kept) * keptStride;
+      kernel.resampleWidth(
+        stripAt,
+        fromStride,
+        to,
+        keptStride,
+        rows,
+        0,
+        across.recordLength,
+        size.width,
+      );
+      read += rows;
+    }
+    for (made = 1; made < maxMade && y + made < size.height; made++) {
+      if (endOfInputs(down, y + made) > read) break;
+    }
+    const from = keptAt - kept * keptStride;
+    const records = downAt + y * down.recordLength * down.records.BYTES_PER_ELEMENT;
+    kernel.resampleHeight(from, keptStride, madeAt, length, made, records, down.recordLength);
+    data.set(bytes.subarray(madeAt, madeAt + made * length), y * length);
+  }
+  return { width: size.width, height: size.height, data };
+}
+
+function checkSides(raster: Raster, size: PictureSize): void {
+  const { width, height, data } = raster;
+  const isEmpty = Math.min(width, height, size.width, size.height) < 1;
+  if (!isEmpty && data.length === width * height * NUM_CHANNELS) return;
+  throw new ShapeError({
+    what: 'A raster cannot be resized',
+    got: `${data.length} bytes of ${width} x ${height} px, for ${size.width} x ${size.height} px`,
+    expected: 'sides of at least 1 px and height * width * 3 bytes',
+  });
 }
 
 function bicubic(distance: number): number {
@@ -171,168 +241,41 @@ function bicubic(distance: number): number {
   return 0;
 }
 
-function axisWeights(inputSize: number, outputSize: number): AxisWeights {
+function axisRecords(inputSize: number, outputSize: number): AxisRecords {
   const scale = inputSize / outputSize;
   const filterScale = Math.max(scale, 1);
   const support = BICUBIC_SUPPORT * filterScale;
   const inverse = 1 / filterScale;
-  const mostTaps = Math.min(inputSize, Math.floor(2 * support) + 1);
-  const numTaps = mostTaps <= FAST_TAPS && inputSize >= FAST_TAPS ? FAST_TAPS : mostTaps;
-  const starts = new Int32Array(outputSize);
-  const weights = new Int32Array(outputSize * numTaps);
-  for (let i = 0; i < outputSize; i++) {
+  const maxTaps = Math.min(inputSize, Math.floor(2 * support) + 1);
+  const recordLength = 2 + maxTaps;
+  const records = new Int32Array(outputSize * recordLength);
+  const exact = new Float64Array(maxTaps);
+  for (let i = 0, at = 0; i < outputSize; i++, at += recordLength) {
     const center = (i + 0.5) * scale;
     const start = Math.max(0, Math.trunc(center - support + 0.5));
     const end = Math.min(inputSize, Math.trunc(center + support + 0.5));
-    const exact: number[] = [];
     let sum = 0;
     for (let j = start; j < end; j++) {
       const weight = bicubic((j - center + 0.5) * inverse);
-      exact.push(weight);
+      exact[j - start] = weight;
       sum += weight;
     }
-    // Near the end of the axis the window is moved back, so that no tap lies behind it.
-    const first = Math.min(start, inputSize - numTaps);
-    starts[i] = first;
-    for (const [j, weight] of exact.entries()) {
+    records[at] = start;
+    records[at + 1] = end - start;
+    for (let tap = 0; tap < end - start; tap++) {
+      const weight = exact[tap] ?? 0;
       const scaled = (sum === 0 ? weight : weight / sum) * PRECISION;
-      const rounded = Math.trunc(scaled + (scaled < 0 ? -0.5 : 0.5));
-      weights[i * numTaps + start - first + j] = rounded;
+      records[at + 2 + tap] = Math.trunc(scaled + (scaled < 0 ? -0.5 : 0.5));
     }
   }
-  return { starts, weights, numTaps };
+  return { records, recordLength };
 }
 
-function resizeWidth(raster: Raster, width: number): Raster {
-  const axis = axisWeights(raster.width, width);
-  const data = new Uint8ClampedArray(width * raster.height * NUM_CHANNELS);
-  const pass = axis.numTaps === FAST_TAPS ? narrowBySix : narrowByMany;
-  pass(raster, axis, width, data);
-  return { width, height: raster.height, data: new Uint8Array(data.buffer) };
+function firstInput({ records, recordLength }: AxisRecords, output: number): number {
+  return records[output * recordLength] ?? 0;
 }
 
-/** The common case, unrolled, mostly with four weights that are not 0; each `| 0` keeps a sum a 32-bit integer, which it fits as Pillow's. */
-function narrowBySix(raster: Raster, axis: AxisWeights, width: number, out: OutBytes): void {
-  const { height, data: input } = raster;
-  const { starts, weights } = axis;
-  const from = raster.width * NUM_CHANNELS;
-  const to = width * NUM_CHANNELS;
-  for (let top = 0; top < height; top += LINES_AT_ONCE) {
-    const bottom = Math.min(height, top + LINES_AT_ONCE);
-    for (let x = 0; x < width; x++) {
-      const w = x * FAST_TAPS;
-      const a = weights[w] ?? 0;
-      const b = weights[w + 1] ?? 0;
-      const c = weights[w + 2] ?? 0;
-      const d = weights[w + 3] ?? 0;
-      const e = weights[w + 4] ?? 0;
-      const f = weights[w + 5] ?? 0;
-      let first = top * from + (starts[x] ?? 0) * NUM_CHANNELS;
-      let at = top * to + x * NUM_CHANNELS;
-      if (e === 0 && f === 0) {
-        for (let y = top; y < bottom; y++, first += from, at += to) {
-          for (let channel = 0; channel < NUM_CHANNELS; channel++) {
-            const i = first + channel;
-            const ab = (Math.imul(input[i] ?? 0, a) + Math.imul(input[i + 3] ?? 0, b)) | 0;
-            const cd = (Math.imul(input[i + 6] ?? 0, c) + Math.imul(input[i + 9] ?? 0, d)) | 0;
-            out[at + channel] = (((ab + cd) | 0) + HALF) >> PRECISION_BITS;
-          }
-        }
-        continue;
-      }
-      for (let y = top; y < bottom; y++, first += from, at += to) {
-        for (let channel = 0; channel < NUM_CHANNELS; channel++) {
-          const i = first + channel;
-          const ab = (Math.imul(input[i] ?? 0, a) + Math.imul(input[i + 3] ?? 0, b)) | 0;
-          const cd = (Math.imul(input[i + 6] ?? 0, c) + Math.imul(input[i + 9] ?? 0, d)) | 0;
-          const ef = (Math.imul(input[i + 12] ?? 0, e) + Math.imul(input[i + 15] ?? 0, f)) | 0;
-          out[at + channel] = ((((ab + cd) | 0) + ef + HALF) | 0) >> PRECISION_BITS;
-        }
-      }
-    }
-  }
-}
-
-function narrowByMany(raster: Raster, axis: AxisWeights, width: number, out: OutBytes): void {
-  const { height, data: input } = raster;
-  const { starts, weights, numTaps } = axis;
-  let at = 0;
-  for (let y = 0; y < height; y++) {
-    const line = y * raster.width;
-    for (let x = 0; x < width; x++, at += NUM_CHANNELS) {
-      let i = (line + (starts[x] ?? 0)) * NUM_CHANNELS;
-      let red = HALF;
-      let green = HALF;
-      let blue = HALF;
-      for (let w = x * numTaps, last = w + numTaps; w < last; w++, i += NUM_CHANNELS) {
-        const weight = weights[w] ?? 0;
-        red = (red + Math.imul(input[i] ?? 0, weight)) | 0;
-        green = (green + Math.imul(input[i + 1] ?? 0, weight)) | 0;
-        blue = (blue + Math.imul(input[i + 2] ?? 0, weight)) | 0;
-      }
-      out[at] = red >> PRECISION_BITS;
-      out[at + 1] = green >> PRECISION_BITS;
-      out[at + 2] = blue >> PRECISION_BITS;
-    }
-  }
-}
-
-function resizeHeight(raster: Raster, height: number): Raster {
-  const axis = axisWeights(raster.height, height);
-  const data = new Uint8ClampedArray(raster.width * height * NUM_CHANNELS);
-  const pass = axis.numTaps === FAST_TAPS ? shortenBySix : shortenByMany;
-  pass(raster, axis, height, data);
-  return { width: raster.width, height, data: new Uint8Array(data.buffer) };
-}
-
-function shortenBySix(raster: Raster, axis: AxisWeights, height: number, out: OutBytes): void {
-  const { data: input } = raster;
-  const { starts, weights } = axis;
-  const line = raster.width * NUM_CHANNELS;
-  for (let y = 0; y < height; y++) {
-    const at = y * line;
-    const w = y * FAST_TAPS;
-    const a = weights[w] ?? 0;
-    const b = weights[w + 1] ?? 0;
-    const c = weights[w + 2] ?? 0;
-    const d = weights[w + 3] ?? 0;
-    const e = weights[w + 4] ?? 0;
-    const f = weights[w + 5] ?? 0;
-    const first = (starts[y] ?? 0) * line;
-    if (e === 0 && f === 0) {
-      for (let j = 0, i = first; j < line; j++, i++) {
-        const ab = (Math.imul(input[i] ?? 0, a) + Math.imul(input[i + line] ?? 0, b)) | 0;
-        const cd =
-          (Math.imul(input[i + 2 * line] ?? 0, c) + Math.imul(input[i + 3 * line] ?? 0, d)) | 0;
-        out[at + j] = (((ab + cd) | 0) + HALF) >> PRECISION_BITS;
-      }
-      continue;
-    }
-    for (let j = 0, i = first; j < line; j++, i++) {
-      const ab = (Math.imul(input[i] ?? 0, a) + Math.imul(input[i + line] ?? 0, b)) | 0;
-      const cd =
-        (Math.imul(input[i + 2 * line] ?? 0, c) + Math.imul(input[i + 3 * line] ?? 0, d)) | 0;
-      const ef =
-        (Math.imul(input[i + 4 * line] ?? 0, e) + Math.imul(input[i + 5 * line] ?? 0, f)) | 0;
-      out[at + j] = ((((ab + cd) | 0) + ef + HALF) | 0) >> PRECISION_BITS;
-    }
-  }
-}
-
-function shortenByMany(raster: Raster, axis: AxisWeights, height: number, out: OutBytes): void {
-  const { data: input } = raster;
-  const { starts, weights, numTaps } = axis;
-  const line = raster.width * NUM_CHANNELS;
-  const sums = new Int32Array(line);
-  for (let y = 0; y < height; y++) {
-    sums.fill(HALF);
-    for (let tap = 0; tap < numTaps; tap++) {
-      const weight = weights[y * numTaps + tap] ?? 0;
-      const first = ((starts[y] ?? 0) + tap) * line;
-      for (let i = 0; i < line; i++) {
-        sums[i] = ((sums[i] ?? 0) + Math.imul(input[first + i] ?? 0, weight)) | 0;
-      }
-    }
-    for (let i = 0; i < line; i++) out[y * line + i] = (sums[i] ?? 0) >> PRECISION_BITS;
-  }
+function endOfInputs({ records, recordLength }: AxisRecords, output: number): number {
+  const at = output * recordLength;
+  return (records[at] ?? 0) + (records[at + 1] ?? 0);
 }

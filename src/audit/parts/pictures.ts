@@ -11,6 +11,7 @@ import { latentMosaic } from '../mosaic.ts';
 import type { PatchBank } from '../mosaic.ts';
 import { auxiliaryBank, BANK_PICTURES } from '../patch-bank.ts';
 import type { AuditContext, CleanRow, Journals, PartDefinition, PartRecord } from '../part.ts';
+import { RowObserver } from '../row-observation.ts';
 import { meanMap, spotlight } from '../spotlight.ts';
 import type { AuditPart, AuditPicture, PictureRow } from '../types.ts';
 
@@ -199,5 +200,16 @@ export function picturesPart(attention?: AttentionProvider): PartDefinition {
   };
 }
 
-/** Pictures of some examples, without attention. */
-export const PICTURES_PART = picturesPart();
+/** Attention as whole sequences show it: a map a layer, each a mean over latents and heads. */
+const observedAttention: AttentionProvider = async (context, rows) => {
+  await using observer = new RowObserver(context);
+  const maps: (readonly Float32Array[] | undefined)[] = [];
+  for (const row of rows) {
+    const seen = await observer.row(context.rows.indexOf(row));
+    maps.push(seen?.attention?.latents.map_LM);
+  }
+  return maps;
+};
+
+/** Pictures of some examples. */
+export const PICTURES_PART = picturesPart(observedAttention);

@@ -188,6 +188,8 @@ function summarise(journals: Journals, facts: AuditFacts): AuditPart {
     const norms = spans.flatMap(({ latentNorm }) => latentNorm ?? []);
     return {
       arm: TITLES[name] ?? name,
+      // Not shown: where the numbers of this row come from.
+      journal: `items/arm-${name}.jsonl`,
       n: records.length,
       accuracy: share(records, ({ correct }) => correct),
       onSpans: share(spans, ({ correct }) => correct),

@@ -229,16 +229,15 @@ describe('the parts that change pictures and texts', () => {
     const records = await linesOf<ShownRecord>(out, 'part-pictures.jsonl');
     expect(records).toHaveLength(6);
     for (const { query, auxiliary, mosaic, attention } of records) {
-      const sizes = [query, auxiliary, mosaic].map(async (file) => {
+      const sizes = [query, auxiliary, mosaic, attention].map(async (file) => {
         const { width } = await decodePicture(Buffer.from(file ?? '', 'base64'), { name: 'a' });
         return width;
       });
-      // A mosaic of 2 x 2 patches of 16 px, and the auxiliary picture at the same size.
-      expect(await Promise.all(sizes)).toEqual([96, 32, 32]);
-      expect(attention).toBeNull();
+      // A mosaic of 2 x 2 patches of 16 px, the auxiliary picture at that size, the query twice.
+      expect(await Promise.all(sizes)).toEqual([96, 32, 32, 96]);
     }
     const shown = audit.parts.find(({ name }) => name === 'pictures')?.pictures ?? [];
-    expect(shown.map(({ pictures }) => pictures.length)).toEqual([3, 3, 3, 3, 3, 3]);
+    expect(shown.map(({ pictures }) => pictures.length)).toEqual([4, 4, 4, 4, 4, 4]);
   });
 
   it('go on where they were cut off, to the same bytes', async () => {

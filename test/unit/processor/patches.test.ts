@@ -5,6 +5,7 @@ import { ShapeError } from '../../../src/errors.ts';
 import type { GridThw } from '../../../src/processor/grid.ts';
 import { CLIP_MEAN, CLIP_STD, patchify, type PatchConfig } from '../../../src/processor/patches.ts';
 import { resizeBicubic, smartResize } from '../../../src/processor/resize.ts';
+import { Rng } from '../../../src/rng.ts';
 import { bytesOf, floatsOf, readGolden } from './goldens.ts';
 
 interface Golden {
@@ -25,6 +26,28 @@ interface Golden {
 }
 
 const golden = readGolden('patches') as Golden;
+
+/** The values of one picture, each looked up by its place. */
+function plainPatches(raster: Raster, config: PatchConfig): number[] {
+  const { patchSize: side, mergeSize: merge } = config;
+  const unit = side * merge;
+  const unitsAcross = raster.width / unit;
+  const values: number[] = [];
+  for (let patch = 0; patch < (raster.width * raster.height) / side ** 2; patch++) {
+    const [of, inside] = [Math.floor(patch / merge ** 2), patch % merge ** 2];
+    const left = (of % unitsAcross) * unit + (inside % merge) * side;
+    const top = Math.floor(of / unitsAcross) * unit + Math.floor(inside / merge) * side;
+    for (const channel of [0, 1, 2] as const) {
+      for (let pixel = 0; pixel < side ** 2 * config.temporalPatchSize; pixel++) {
+        const [x, y] = [left + (pixel % side), top + (Math.floor(pixel / side) % side)];
+        const level = raster.data[(y * raster.width + x) * 3 + channel] ?? NaN;
+        const centred = Math.fround(level / 255) - Math.fround(config.mean[channel]);
+        values.push(Math.fround(centred) / Math.fround(config.std[channel]));
+      }
+    }
+  }
+  return values;
+}
 
 describe('patches', () => {
   it('come in the order of the worked example', () => {
@@ -70,6 +93,41 @@ describe('patches', () => {
       expect(numDifferent).toBe(0);
     },
   );
+
+  it.each([
+    { patchSize: 1, mergeSize: 1, temporalPatchSize: 1, sides: [[300, 200]] },
+    {
+      patchSize: 3,
+      mergeSize: 2,
+      temporalPatchSize: 3,
+      sides: [
+        [6, 6],
+        [198, 120],
+        [12, 6],
+      ],
+    },
+    {
+      patchSize: 14,
+      mergeSize: 2,
+      temporalPatchSize: 2,
+      sides: [
+        [616, 140],
+        [28, 616],
+      ],
+    },
+    { patchSize: 40, mergeSize: 1, temporalPatchSize: 4, sides: [[320, 160]] },
+  ] as const)('equal their plain twin, of several strips: $patchSize px, $sides', (c) => {
+    const rng = new Rng('patches');
+    const rasters = c.sides.map(([width, height]) => ({
+      width,
+      height,
+      data: Uint8Array.from({ length: width * height * 3 }, () => Math.floor(rng.uniform() * 256)),
+    }));
+    const config = { ...c, mean: CLIP_MEAN, std: CLIP_STD };
+    const expected = Float32Array.from(rasters.flatMap((raster) => plainPatches(raster, config)));
+    const { pixelValues_PF } = patchify(rasters, config);
+    expect(Buffer.from(pixelValues_PF.buffer).equals(Buffer.from(expected.buffer))).toBe(true);
+  });
 
   it('refuse a picture that is no whole number of merged patches or has too little data', () => {
     const config: PatchConfig = {

@@ -1,7 +1,10 @@
 // Tests of picture sizes and of bicubic resampling against transformers and Pillow.
 import { describe, expect, it } from 'vitest';
-import { DataError } from '../../../src/errors.ts';
-import { resizeBicubic, smartResize } from '../../../src/processor/resize.ts';
+import type { Raster } from '../../../src/data/raster.ts';
+import { DataError, ShapeError } from '../../../src/errors.ts';
+import { openKernel } from '../../../src/processor/kernel.ts';
+import { QWEN_MAX_PIXELS, QWEN_MIN_PIXELS } from '../../../src/processor/resize.ts';
+import { resizeBicubic, smartResize, type PictureSize } from '../../../src/processor/resize.ts';
 import { Rng } from '../../../src/rng.ts';
 import { bytesOf, readGolden } from './goldens.ts';
 
@@ -103,6 +106,34 @@ function plainResize(picture: Plain, width: number): Uint8Array {
   return out;
 }
 
+/** Both axes of `plainResize`, the width first. */
+function twin(raster: Raster, size: PictureSize): Uint8Array {
+  const { width, height, data } = raster;
+  const wide = plainResize(
+    { at: (x, y) => data.subarray((y * width + x) * 3), width, height },
+    size.width,
+  );
+  const turned = {
+    at: (y: number, x: number) => wide.subarray((y * size.width + x) * 3),
+    width: height,
+    height: size.width,
+  };
+  const plain = plainResize(turned, size.height);
+  return Uint8Array.from({ length: plain.length }, (_, i) => {
+    const [pixel, channel] = [Math.floor(i / 3), i % 3];
+    const [x, y] = [pixel % size.width, Math.floor(pixel / size.width)];
+    return plain[(x * size.height + y) * 3 + channel] ?? 0;
+  });
+}
+
+/** Half of the levels are 0 or 255, so that sums leave 0..255 often. */
+function randomRaster(rng: Rng, width: number, height: number): Raster {
+  const data = Uint8Array.from({ length: width * height * 3 }, () =>
+    rng.uniform() < 0.5 ? 255 * Math.round(rng.uniform()) : Math.floor(rng.uniform() * 256),
+  );
+  return { width, height, data };
+}
+
 describe('resizeBicubic', () => {
   it.each(
     golden.cases.map(
@@ -119,29 +150,46 @@ describe('resizeBicubic', () => {
     const rng = new Rng('resize');
     const side = (most: number): number => 1 + Math.floor(rng.uniform() * most);
     for (let round = 0; round < 150; round++) {
-      const [width, height] = [side(60), side(60)];
-      const data = Uint8Array.from({ length: width * height * 3 }, () =>
-        rng.uniform() < 0.5 ? 255 * Math.round(rng.uniform()) : Math.floor(rng.uniform() * 256),
-      );
+      const raster = randomRaster(rng, side(60), side(60));
       const size = { width: side(90), height: side(90) };
-      const fast = resizeBicubic({ width, height, data }, size).data;
-      const wide = plainResize(
-        { at: (x, y) => data.subarray((y * width + x) * 3), width, height },
-        size.width,
-      );
-      const turned = {
-        at: (y: number, x: number) => wide.subarray((y * size.width + x) * 3),
-        width: height,
-        height: size.width,
-      };
-      const plain = plainResize(turned, size.height);
-      const expected = Uint8Array.from(fast.keys(), (i) => {
-        const [pixel, channel] = [Math.floor(i / 3), i % 3];
-        const [x, y] = [pixel % size.width, Math.floor(pixel / size.width)];
-        return plain[(x * size.height + y) * 3 + channel] ?? 0;
-      });
-      expect(Buffer.from(fast).equals(expected)).toBe(true);
+      const fast = resizeBicubic(raster, size).data;
+      expect(Buffer.from(fast).equals(twin(raster, size))).toBe(true);
     }
+  });
+
+  it.each([
+    ['shrink in both', [700, 500], [350, 260]],
+    ['shrink in height by 100', [90, 3000], [70, 30]],
+    ['shrink in width by 300, with rows longer than a strip', [50_000, 9], [170, 8]],
+    ['grow in height by 100', [40, 90], [50, 9000]],
+    ['grow in width, with rows longer than a strip', [300, 7], [50_000, 9]],
+    ['keep the width', [400, 700], [400, 690]],
+    ['keep the height', [400, 700], [390, 700]],
+  ] as const)('equals its plain twin on pictures of several strips that %s', (_, from, to) => {
+    const raster = randomRaster(new Rng('strips'), from[0], from[1]);
+    const size = { width: to[0], height: to[1] };
+    const fast = resizeBicubic(raster, size).data;
+    expect(Buffer.from(fast).equals(twin(raster, size))).toBe(true);
+  });
+
+  it('needs at most 16 MB for the longest picture that is accepted', () => {
+    const raster = { width: 180_000, height: 900, data: new Uint8Array(180_000 * 900 * 3) };
+    const size = smartResize(900, 180_000, 28, QWEN_MIN_PIXELS, QWEN_MAX_PIXELS);
+    expect(resizeBicubic(raster, size).width).toBe(size.width);
+    const { buffer } = openKernel(0);
+    expect(buffer.byteLength).toBeLessThanOrEqual(16 * 2 ** 20);
+  });
+
+  it('refuses data that is not as long as the sides say, and sides of no pixel', () => {
+    const raster = { width: 4, height: 3, data: new Uint8Array(36) };
+    expect(() => resizeBicubic({ ...raster, width: 5 }, { width: 2, height: 2 })).toThrow(
+      ShapeError,
+    );
+    expect(() => resizeBicubic({ ...raster, height: 2 }, { width: 2, height: 2 })).toThrow(
+      ShapeError,
+    );
+    expect(() => resizeBicubic(raster, { width: 0, height: 2 })).toThrow(ShapeError);
+    expect(resizeBicubic(raster, { width: 2, height: 2 }).data.length).toBe(12);
   });
 
   it('returns a raster that already has the size as it is', () => {
