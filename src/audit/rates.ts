@@ -1,5 +1,6 @@
 // Owns rates and means with intervals as tables of an audit hold them, over all rows and by task; parts call it.
 import { clusteredInterval } from '../evaluate/effects.ts';
+import { wilsonInterval } from '../evaluate/statistics.ts';
 import { scoreAnswer } from '../evaluate/answers.ts';
 import { TAGS } from '../data/format.ts';
 import type { Rng } from '../rng.ts';
@@ -29,6 +30,19 @@ export function measuredMean(observations: readonly Observation[], rng: Rng): Me
     rng,
   );
   return { value: mean, low, high };
+}
+
+/**
+ * Share of yes with its interval, as `measuredMean`; where all say the same, from which no resample
+ * can differ, Wilson's interval over the questions. Worked example: yes of 20 questions, each once:
+ * 1, from 0.839.
+ */
+export function measuredShare(observations: readonly Observation[], rng: Rng): Measured | null {
+  const first = observations[0]?.value;
+  const isMixed = observations.some(({ value }) => value !== first);
+  if (first === undefined || isMixed) return measuredMean(observations, rng);
+  const numQuestions = new Set(observations.map(({ cluster }) => cluster)).size;
+  return { value: first, ...wilsonInterval(first * numQuestions, numQuestions) };
 }
 
 /** A yes or no as 1 or 0 of a question. */

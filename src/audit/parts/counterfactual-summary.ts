@@ -108,7 +108,7 @@ function findingsOf(
   const crossed = tables.find(({ id }) => id === 'counterfactual-crossed')?.rows[0];
   if (crossed) {
     findings.push(
-      `With the original picture and the latents of the edited one, the answer was that of the latents in ${percent(measuredOf(crossed, 'latents'))} and that of the picture in ${percent(measuredOf(crossed, 'picture'))} of ${labelOf(crossed['n'])} examples.`,
+      `With the original picture and the latents of the edited one, the answer was that of the latents in ${percent(measuredOf(crossed, 'latents'))} (with its own latents ${percent(measuredOf(crossed, 'before'))}) and that of the picture in ${percent(measuredOf(crossed, 'picture'))} of ${labelOf(crossed['n'])} examples.`,
     );
   }
   return findings;
@@ -136,12 +136,15 @@ export function summariseCounterfactual(journals: Journals, facts: AuditFacts): 
     definition:
       'One object of the query picture is moved, recoloured, removed or added by the program that drew it, so the right answer to the edited picture is known. Edits of the deciding object should flip the answer; control edits of another object should not. The edited picture is encoded and answered from scratch, with the same question, seed and budget. Latents are compared position by position with those of the unedited picture, against a floor of changes of one grey level.',
     source:
-      'ours: exact edits instead of an image editor, because only a drawing program knows the new answer; the split into should-flip, model-flip and correct-flip follows counterfactual consistency tests of visual question answering.',
+      'ours: exact edits by the drawing program instead of an image editor, because only the program knows the new answer.',
     findings: rows[0] && records.length > 0 ? findingsOf(rows[0], tables) : [],
     tables,
     figures: [flipFigure(rows), ...(hasLatents ? [movedFigure(records)] : [])],
     notes: [
       `The first examples only, ${records.length} here: each is decoded up to seven times more.`,
+      ...(records.some(({ task }) => task === 'bricks')
+        ? ['Every brick counts in a wall: its control edit moves a gap, which keeps their number.']
+        : []),
       ...(numSkipped > 0
         ? [`${numSkipped} examples were left out: their seed does not draw their picture again.`]
         : []),

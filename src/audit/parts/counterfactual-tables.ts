@@ -1,14 +1,14 @@
 // Owns the tables of counterfactual pictures; counterfactual-summary.ts puts them together.
 import type { Rng } from '../../rng.ts';
 import type { PictureEffect } from '../edited-pictures.ts';
-import { hit, measuredMean } from '../rates.ts';
+import { hit, isAnswer, measuredMean, measuredShare } from '../rates.ts';
 import type { TaskGroup } from '../rates.ts';
 import type { AuditTable, Cell, Measured } from '../types.ts';
 import { EFFECTS, ITEMS, pairsOf } from './counterfactual-records.ts';
 import type { CounterfactualRecord, CrossedAnswer, Pair } from './counterfactual-records.ts';
 
 function rate(pairs: readonly Pair[], rng: Rng, is: (pair: Pair) => boolean): Measured | null {
-  return measuredMean(
+  return measuredShare(
     pairs.map((pair) => hit(pair.record.id, is(pair))),
     rng,
   );
@@ -173,13 +173,17 @@ export function crossedTable(
       { key: 'task', title: 'Task', format: 'text' },
       { key: 'n', title: 'Examples', format: 'count' },
       { key: 'latents', title: 'Answer of the latents', format: 'percent' },
+      { key: 'before', title: 'with its own latents', format: 'percent' },
+      { key: 'gain', title: 'due to the latents', format: 'points' },
       { key: 'picture', title: 'Answer of the picture', format: 'percent' },
       { key: 'neither', title: 'Neither', format: 'percent' },
     ],
     rows: groups.map(({ label, records }) => {
-      const crossed = records.flatMap(({ id, crossed: one }) => (one ? [{ id, one }] : []));
+      const crossed = records.flatMap(({ id, answer, crossed: one }) =>
+        one ? [{ id, one, before: isAnswer(answer, one.expected) }] : [],
+      );
       const share = (is: (one: CrossedAnswer) => boolean): Measured | null =>
-        measuredMean(
+        measuredShare(
           crossed.map(({ id, one }) => hit(id, is(one))),
           rng,
         );
@@ -187,11 +191,22 @@ export function crossedTable(
         task: label,
         n: crossed.length,
         latents: share(({ followsLatents }) => followsLatents),
+        before: measuredShare(
+          crossed.map(({ id, before }) => hit(id, before)),
+          rng,
+        ),
+        gain: measuredMean(
+          crossed.map(({ id, one, before }) => ({
+            cluster: id,
+            value: Number(one.followsLatents) - Number(before),
+          })),
+          rng,
+        ),
         picture: share(({ followsPicture }) => followsPicture),
         neither: share(({ followsLatents, followsPicture }) => !followsLatents && !followsPicture),
       };
     }),
-    note: 'The prompt holds the original picture; the latents that are read are those written for an edit that changes the right answer. The two right answers differ.',
+    note: 'The prompt holds the original picture; the latents that are read are those written for an edit that changes the right answer. The two right answers differ. Beside it, how often the model gives the answer to the edited picture anyway, with the original picture and its own latents.',
     items: ITEMS,
   };
 }

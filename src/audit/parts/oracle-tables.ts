@@ -3,7 +3,7 @@ import type { Rng } from '../../rng.ts';
 import { armFile, partFile } from '../journals.ts';
 import type { Journals } from '../part.ts';
 import type { OracleAnswer, OracleRecord } from '../picture-oracle.ts';
-import { hit, measuredMean } from '../rates.ts';
+import { hit, measuredMean, measuredShare } from '../rates.ts';
 import type { TaskGroup } from '../rates.ts';
 import type { AuditTable, Cell, Measured } from '../types.ts';
 
@@ -63,7 +63,7 @@ export function askedOf(journals: Journals): Asked[] {
 
 /** Accuracy in one way over the examples asked so. */
 function accuracy(asked: readonly Asked[], way: Way, rng: Rng): Measured | null {
-  return measuredMean(
+  return measuredShare(
     asked.flatMap(({ id, ways }) => {
       const found = ways[way];
       return found ? [hit(id, found.correct)] : [];

@@ -4,7 +4,7 @@ import type { Rng } from '../../rng.ts';
 import { armFile } from '../journals.ts';
 import type { ArmRecord, Journals } from '../part.ts';
 import { wordOverlap } from '../ranks.ts';
-import { groupByTask, hit, isAnswer, measuredMean } from '../rates.ts';
+import { groupByTask, hit, isAnswer, measuredMean, measuredShare } from '../rates.ts';
 import type { Observation } from '../rates.ts';
 import type { AuditTable, Cell, Measured } from '../types.ts';
 import { PARSER_ARMS, PARSER_ITEMS } from './parser-records.ts';
@@ -72,6 +72,11 @@ export function swapTable(all: readonly Swapped[], rng: Rng): AuditTable {
         records.map((row): Observation => ({ cluster: row.id, value: value(row) })),
         rng,
       );
+    const shareOf = (is: (row: Swapped) => number): Measured | null =>
+      measuredShare(
+        records.map((row) => hit(row.id, is(row) === 1)),
+        rng,
+      );
     const latents = (row: Swapped): number => (isAnswer(row.answer, row.donor) ? 1 : 0);
     const picture = (row: Swapped): number => (isAnswer(row.answer, row.own) ? 1 : 0);
     const chance = (row: Swapped, of: 'latents' | 'picture'): number =>
@@ -79,13 +84,13 @@ export function swapTable(all: readonly Swapped[], rng: Rng): AuditTable {
     return {
       task: label,
       n: records.length,
-      latents: meanOf(latents),
+      latents: shareOf(latents),
       chanceLatents: meanOf((row) => chance(row, 'latents'))?.value ?? null,
       beyondLatents: meanOf((row) => latents(row) - chance(row, 'latents')),
-      picture: meanOf(picture),
+      picture: shareOf(picture),
       chancePicture: meanOf((row) => chance(row, 'picture'))?.value ?? null,
       beyondPicture: meanOf((row) => picture(row) - chance(row, 'picture')),
-      neither: meanOf((row) => 1 - latents(row) - picture(row)),
+      neither: shareOf((row) => 1 - latents(row) - picture(row)),
     };
   });
   return {
@@ -120,7 +125,7 @@ export function swapTextTable(all: readonly Swapped[], rng: Rng): AuditTable {
         : [{ id, lead: wordOverlap(text, donorText) - wordOverlap(text, ownText) }],
     );
     const share = (is: (lead: number) => boolean): Measured | null =>
-      measuredMean(
+      measuredShare(
         telling.map(({ id, lead }) => hit(id, is(lead))),
         rng,
       );
@@ -170,11 +175,11 @@ export function corruptedTable(
       task: label,
       text: title,
       n: own.length,
-      same: measuredMean(
+      same: measuredShare(
         own.map(({ id, whole, now }) => hit(id, isSameAnswer(whole.answer, now.answer))),
         rng,
       ),
-      accuracy: measuredMean(
+      accuracy: measuredShare(
         own.map(({ id, now }) => hit(id, now.correct)),
         rng,
       ),

@@ -131,6 +131,8 @@ describe('the summary of counterfactual pictures', () => {
     const all = rowOf(part, 'counterfactual-crossed', 'task', 'all');
     expect([all['n'], valueOf(all['latents']), valueOf(all['picture'])]).toEqual([2, 0.5, 0.5]);
     expect(valueOf(all['neither'])).toBe(0);
+    // With its own latents neither gives the edited picture's answer, 1; the latents bring a there.
+    expect([valueOf(all['before']), valueOf(all['gain'])]).toEqual([0, 0.5]);
   });
 
   it('has figures that compile, and says what was left out', () => {
