@@ -14,6 +14,7 @@ import { RESPONSE_TOKENS } from '../evaluate/intervention-run.ts';
 import { EVALUATION_BATCH } from '../evaluate/evaluate.ts';
 import { variantLabel, writesLatents } from '../evaluate/interventions.ts';
 import { Decoder } from '../generate/decoder.ts';
+import type { StepDecoder } from '../generate/decoder.ts';
 import { DEFAULT_EMA_DECAY } from '../latent/feedback.ts';
 import type { Calibration } from '../latent/feedback.ts';
 import { VARIANTS } from '../latent/variants.ts';
@@ -54,7 +55,7 @@ export interface AuditOptions extends SessionOptions {
   /** Milliseconds since some moment, for the time by arm; without it no times are told. */
   readonly now?: () => number;
   /** Lets a test put another decoder in the place of the model's own. */
-  readonly wrapDecoder?: (decoder: Decoder) => Decoder;
+  readonly wrapDecoder?: (decoder: StepDecoder) => StepDecoder;
   readonly signal?: AbortSignal;
 }
 
