@@ -6,7 +6,7 @@ import type { ExamplePictures, PreparedExample } from '../context/prepared.ts';
 import type { Example } from '../data/example.ts';
 import { scoreAnswer } from '../evaluate/answers.ts';
 import { writesLatents } from '../evaluate/interventions.ts';
-import type { Decoder } from '../generate/decoder.ts';
+import type { StepDecoder } from '../generate/decoder.ts';
 import { generateBatch } from '../generate/generate.ts';
 import type { GenerationRequest, GenerationSettings } from '../generate/generate.ts';
 import { promptIds } from '../model/bundle.ts';
@@ -34,7 +34,7 @@ export interface OracleRecord extends PartRecord {
 
 /** What to ask and with what. */
 export interface OracleOptions {
-  readonly decoder: Decoder;
+  readonly decoder: StepDecoder;
   readonly encoder: Pick<PictureEncoder, 'encode'>;
   readonly items: readonly PreparedExample[];
   readonly loadPictures: (example: Example) => Promise<ExamplePictures>;
