@@ -26,7 +26,9 @@ import { openArm, openPart } from './journals.ts';
 import type { AuditSource } from './journals.ts';
 import type { ArmRecord, ArmSpec, AuditContext, CleanRow, PartDefinition } from './part.ts';
 import { PARTS } from './parts/index.ts';
+import { REPLACEMENT_PART, replacementArms } from './parts/replacement.ts';
 import { AUDIT_RUN_FILE, summariseAudit } from './summary.ts';
+import { VERDICT_ARMS } from './verdict.ts';
 import type { AuditRun } from './summary.ts';
 import type { Audit, PartName, SkippedPart } from './types.ts';
 
@@ -243,9 +245,13 @@ function choose(
   return { parts, skipped };
 }
 
-/** The arms of all parts, each once, clean first. The verdict's arms are those of the replacement part. */
+/** The arms of all parts, each once, clean first; those that the verdict needs are always there. */
 async function armsOf(context: AuditContext, parts: readonly PartDefinition[]): Promise<ArmSpec[]> {
   const arms = new Map<string, ArmSpec>([[CLEAN_ARM.name, CLEAN_ARM]]);
+  if (REPLACEMENT_PART.obstacle(context) === undefined) {
+    for (const arm of await replacementArms(context))
+      if (VERDICT_ARMS.includes(arm.name)) arms.set(arm.name, arm);
+  }
   for (const part of parts) {
     for (const arm of (await part.arms?.(context)) ?? []) {
       if (!/^[a-z0-9.-]+$/u.test(arm.name))
@@ -311,13 +317,18 @@ async function* collectPart(
   if (!part.collect) return;
   await using journal = await openPart(out, part.name, source);
   const records = part.collect(context, journal.records.length);
-  steps.add(journal.records.length);
+  // Parts look at as many examples as they need; the rest counts as done with the last of them.
+  const numItems = context.rows.length;
+  let seen = Math.min(numItems, journal.records.length);
+  steps.add(seen);
   for (;;) {
     const next = await watch.time(`part ${part.name}`, () => records.next());
-    if (next.done === true) return;
-    await journal.append(next.value);
-    steps.add(next.value.length);
+    const fresh = next.done === true ? numItems : Math.min(numItems, seen + next.value.length);
+    steps.add(fresh - seen);
+    seen = fresh;
+    if (next.done !== true) await journal.append(next.value);
     yield { what: `part ${part.name}`, ...steps.at };
+    if (next.done === true) return;
   }
 }
 
