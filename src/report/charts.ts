@@ -1,7 +1,8 @@
 // Owns the charts of a report: data in, one SVG a chart out, drawn by vega-lite without a browser.
 import { parse as parseVega, View } from 'vega';
 import { compile } from 'vega-lite';
-import type { TopLevelSpec } from 'vega-lite';
+import type { Loader, Spec } from 'vega';
+import type { Config, TopLevelSpec } from 'vega-lite';
 import { markup, shorten, trustedHtml, visible } from './html.ts';
 import type { Html } from './html.ts';
 import type { NormGroup, NormStatistic, PcaSpectrum, TrainingCurve } from './types.ts';
@@ -15,8 +16,8 @@ const MAX_NAME = 60;
 const DASHES = [[1, 0] as const, [5, 3] as const, [2, 2] as const];
 
 const FONT = 'system-ui, sans-serif';
-/** Colours are the page's CSS variables, so that charts follow light, dark and print. */
-const CONFIG = {
+/** Look of every chart; colours are the page's CSS variables, so that it follows light, dark and print. */
+export const CHART_CONFIG = {
   background: 'transparent',
   aria: false,
   font: FONT,
@@ -43,11 +44,20 @@ export function seriesStyle(index: number): { readonly colour: string; readonly 
   return { colour: `var(--c${(index % NUM_COLOURS) + 1})`, dash: [...(dash ?? [1, 0])] };
 }
 
-/** Draws a spec; `label` is what a screen reader says instead. */
-async function draw(spec: TopLevelSpec, label: string): Promise<Html> {
-  const view = new View(parseVega(compile({ ...spec, config: CONFIG }).spec), {
-    renderer: 'none',
-  });
+/** A chart in Vega's own language, as its runtime reads it, in the look of the page. */
+export function compileChart(spec: TopLevelSpec, config: Config = CHART_CONFIG): Spec {
+  return compile({ ...spec, config }).spec;
+}
+
+// Charts bring their data with them: a name of a file or of a host in one is not followed.
+const NOTHING_LOADS = {
+  load: () => Promise.reject(new Error('a chart loads nothing')),
+  sanitize: () => Promise.reject(new Error('a chart links to nothing')),
+} as unknown as Loader;
+
+/** Draws a chart as SVG for inside of a page; `label` is what a screen reader says instead. */
+export async function drawChart(spec: Spec, label: string): Promise<Html> {
+  const view = new View(parseVega(spec), { renderer: 'none', loader: NOTHING_LOADS });
   const svg = await view.toSVG();
   view.finalize();
   const body = svg
@@ -57,6 +67,10 @@ async function draw(spec: TopLevelSpec, label: string): Promise<Html> {
   const [, width = '0', height = '0'] = /viewBox="0 0 ([\d.]+) ([\d.]+)"/.exec(svg) ?? [];
   const box = `0 0 ${width} ${height}`;
   return markup`<svg role="img" aria-label="${label}" width="${width}" height="${height}" viewBox="${box}">${trustedHtml(body)}</svg>`;
+}
+
+function draw(spec: TopLevelSpec, label: string): Promise<Html> {
+  return drawChart(compileChart(spec), label);
 }
 
 /** Averages neighbouring points so that at most `limit` are left; points that are no number go. */

@@ -35,6 +35,18 @@ export function interval(low: string, high: string): string {
   return `[${low}, ${high}]`;
 }
 
+/** The text with every number and the per cent sign behind it on one line. */
+export function unbroken(text: string): string {
+  return text.replace(/(\d) %/g, '$1\u00a0%');
+}
+
+/** Seconds as a reader says them: `7.4 s`, `31 s`, `3 min 42 s`. */
+export function duration(seconds: number): string {
+  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, '0')} s`;
+}
+
 function printable(text: string): string {
   return visible(text).trim();
 }
