@@ -1,9 +1,7 @@
-// Owns the charts of a report: data in, one SVG a chart out, drawn by vega-lite without a browser.
-import { parse as parseVega, View } from 'vega';
-import { compile } from 'vega-lite';
-import type { Loader, Spec } from 'vega';
-import type { Config, TopLevelSpec } from 'vega-lite';
-import { markup, shorten, trustedHtml, visible } from './html.ts';
+// Owns the charts of a report: data in, one SVG a chart out.
+import type { TopLevelSpec } from 'vega-lite';
+import { compileChart, drawChart } from './draw.ts';
+import { shorten, visible } from './html.ts';
 import type { Html } from './html.ts';
 import type { NormGroup, NormStatistic, PcaSpectrum, TrainingCurve } from './types.ts';
 
@@ -15,58 +13,10 @@ const NUM_COLOURS = 6;
 const MAX_NAME = 60;
 const DASHES = [[1, 0] as const, [5, 3] as const, [2, 2] as const];
 
-const FONT = 'system-ui, sans-serif';
-/** Look of every chart; colours are the page's CSS variables, so that it follows light, dark and print. */
-export const CHART_CONFIG = {
-  background: 'transparent',
-  aria: false,
-  font: FONT,
-  padding: 4,
-  view: { stroke: null },
-  axis: {
-    labelColor: 'var(--soft)',
-    titleColor: 'var(--soft)',
-    titleFontWeight: 'normal',
-    titleFontSize: 12,
-    labelFontSize: 12,
-    gridColor: 'var(--line)',
-    domainColor: 'var(--line)',
-    ticks: false,
-    labelPadding: 6,
-  },
-  header: { labelColor: 'var(--ink)', labelFontSize: 13, labelPadding: 0, title: null },
-  text: { color: 'var(--soft)', fontSize: 12 },
-} as const;
-
 /** Place in the palette and dash pattern of the i-th series. */
 export function seriesStyle(index: number): { readonly colour: string; readonly dash: number[] } {
   const dash = DASHES[Math.floor(index / NUM_COLOURS) % DASHES.length] ?? DASHES[0];
   return { colour: `var(--c${(index % NUM_COLOURS) + 1})`, dash: [...(dash ?? [1, 0])] };
-}
-
-/** A chart in Vega's own language, as its runtime reads it, in the look of the page. */
-export function compileChart(spec: TopLevelSpec, config: Config = CHART_CONFIG): Spec {
-  return compile({ ...spec, config }).spec;
-}
-
-// Charts bring their data with them: a name of a file or of a host in one is not followed.
-const NOTHING_LOADS = {
-  load: () => Promise.reject(new Error('a chart loads nothing')),
-  sanitize: () => Promise.reject(new Error('a chart links to nothing')),
-} as unknown as Loader;
-
-/** Draws a chart as SVG for inside of a page; `label` is what a screen reader says instead. */
-export async function drawChart(spec: Spec, label: string): Promise<Html> {
-  const view = new View(parseVega(spec), { renderer: 'none', loader: NOTHING_LOADS });
-  const svg = await view.toSVG();
-  view.finalize();
-  const body = svg
-    .replace(/^<svg[^>]*>/, '')
-    .replace(/<\/svg>$/, '')
-    .replace(/ style="[^"]*"/g, '');
-  const [, width = '0', height = '0'] = /viewBox="0 0 ([\d.]+) ([\d.]+)"/.exec(svg) ?? [];
-  const box = `0 0 ${width} ${height}`;
-  return markup`<svg role="img" aria-label="${label}" width="${width}" height="${height}" viewBox="${box}">${trustedHtml(body)}</svg>`;
 }
 
 function draw(spec: TopLevelSpec, label: string): Promise<Html> {
