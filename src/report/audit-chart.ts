@@ -1,9 +1,9 @@
 // Owns a chart of an audit's page: drawn for everyone, its data as a table, its legend, what the script needs.
 import type { Mark, Spec } from 'vega';
 import type { AuditFigure } from '../audit/types.ts';
-import { fillOf, HIDDEN_SIGNAL, SHAPES } from './audit-series.ts';
+import { DASHES, fillOf, HIDDEN_SIGNAL, SHAPES } from './audit-series.ts';
 import type { Series } from './audit-series.ts';
-import { AUDIT_CONFIG, dressChart } from './audit-spec.ts';
+import { AUDIT_CONFIG, cleanSpec, dressChart } from './audit-spec.ts';
 import { itemLinks } from './audit-tables.ts';
 import { seriesStyle } from './charts.ts';
 import { compileChart, drawChart } from './draw.ts';
@@ -43,14 +43,16 @@ const SYMBOLS: Readonly<Record<string, string>> = {
 };
 
 function swatch({ swatch: kind, values }: Series, index: number): Html {
-  const { colour, dash } = seriesStyle(index);
+  const { colour, dash: plain } = seriesStyle(index);
+  const dash = kind === 'dash' ? (DASHES[index % DASHES.length] ?? []) : plain;
   const symbol = SYMBOLS[SHAPES[index % SHAPES.length] ?? 'circle'] ?? '';
   const fill = fillOf(index, values.length).toFixed(2);
   const line = markup`<line x1="-15" x2="15" y1="0" y2="0" stroke="${colour}" stroke-width="2" stroke-dasharray="${dash.join(' ')}"/>`;
+  const mark = markup`<path d="${symbol}" fill="${colour}"/>`;
   const inside =
     kind === 'fill'
       ? markup`<rect x="-11" y="-5.5" width="22" height="11" fill="${colour}" fill-opacity="${fill}" stroke="${colour}" stroke-width="1.2"/>`
-      : markup`${kind === 'line' ? line : undefined}<path d="${symbol}" fill="${colour}"/>`;
+      : markup`${kind === 'point' ? undefined : line}${kind === 'dash' ? undefined : mark}`;
   return markup`<svg aria-hidden="true" width="32" height="14" viewBox="-16 -7 32 14">${inside}</svg>`;
 }
 
@@ -104,7 +106,7 @@ export async function plot(figure: AuditFigure): Promise<Plot> {
   const compiled = compileChart(spec, AUDIT_CONFIG);
   const vega: Spec = { ...compiled, marks: quiet(compiled.marks ?? []) };
   const drawing = await drawChart(vega, alt);
-  const tables = chartData(figure.spec);
+  const tables = chartData(cleanSpec(figure.spec));
   const data = tables.map((table, i) =>
     dataTable(table, `Data of ${title}${tables.length > 1 ? `, ${i + 1}` : ''}`),
   );

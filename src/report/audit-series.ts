@@ -20,8 +20,8 @@ export interface Series {
   readonly field: string;
   readonly title: string;
   readonly values: readonly SeriesValue[];
-  /** What series look like: lines with points, or filled shapes. */
-  readonly swatch: 'line' | 'point' | 'fill';
+  /** What series look like: lines with points, dashed lines too dense for points, points, filled shapes. */
+  readonly swatch: 'line' | 'dash' | 'point' | 'fill';
 }
 
 /** The signal that holds the values of the series that are switched off. */
@@ -30,6 +30,19 @@ export const HIDDEN_SIGNAL = 'hiddenSeries';
 export const SHAPES = [
   ...['circle', 'square', 'triangle-up', 'diamond', 'cross', 'triangle-down'],
 ] as const;
+/** Dashes of lines by series, where points would cover them. */
+export const DASHES: readonly (readonly number[])[] = [
+  ...[
+    [1, 0],
+    [7, 3],
+    [2, 2],
+    [9, 3, 2, 3],
+    [4, 2],
+    [13, 4],
+  ],
+];
+// ours: more points on a line than this cover the line itself; they only answer the pointer then.
+const MAX_SEEN_POINTS = 60;
 // ours: a grey copy still tells the fullest from the emptiest; outlines keep the emptiest in sight.
 const FULL = 0.9;
 const EMPTY = 0.12;
@@ -55,6 +68,21 @@ export function seriesChannel(unit: Node): Node | undefined {
   return isNode(found) && found['bin'] === undefined ? found : undefined;
 }
 
+/** Whether colour only repeats what stands on an axis; such series are told by their labels. */
+export function repeatsAxis(unit: Node): boolean {
+  const field = seriesChannel(unit)?.['field'];
+  const { x, y } = encodingOf(unit);
+  return field !== undefined && [x, y].some((axis) => isDiscrete(axis) && axis['field'] === field);
+}
+
+/** Whether the points of a line stand so close that they would cover it. */
+export function isDense(root: Node, unit: Node): boolean {
+  const { x } = encodingOf(unit);
+  const field = isNode(x) ? x['field'] : undefined;
+  if (typeof field !== 'string') return false;
+  return new Set(valuesOf(root).map((row) => row[field])).size > MAX_SEEN_POINTS;
+}
+
 function isValue(value: Json | undefined): value is SeriesValue {
   return ['string', 'number', 'boolean'].includes(typeof value);
 }
@@ -72,23 +100,25 @@ function titleOf(channel: Node, field: string): string {
   return typeof title === 'string' ? title : field;
 }
 
+function swatchOf(spec: Node, units: readonly Node[]): Series['swatch'] {
+  const lines = units.filter((unit) => LINES.includes(markName(unit)));
+  if (lines.length > 0) return lines.some((unit) => isDense(spec, unit)) ? 'dash' : 'line';
+  const slight = [...POINTS, 'rule', 'tick', 'text'];
+  return units.every((unit) => slight.includes(markName(unit))) ? 'point' : 'fill';
+}
+
 /** The series of a chart: those of the first unit whose colour stands for a field of names. */
 export function findSeries(spec: Node): Series | undefined {
   const units: Node[] = [];
   eachUnit(spec, (unit) => units.push(unit));
-  const coloured = units.filter((unit) => seriesChannel(unit) !== undefined);
+  const coloured = units.filter((unit) => seriesChannel(unit) && !repeatsAxis(unit));
   const channel = coloured[0] && seriesChannel(coloured[0]);
   const field = channel?.['field'];
   if (!channel || typeof field !== 'string') return undefined;
   const seen = valuesOf(spec).map((row) => row[field]);
   const values = ownOrder(channel) ?? [...new Set(seen.filter(isValue))];
   if (values.length === 0) return undefined;
-  const types = coloured.map((unit) => markName(unit));
-  const swatch = types.some((type) => LINES.includes(type))
-    ? 'line'
-    : types.every((type) => [...POINTS, 'rule', 'tick', 'text'].includes(type))
-      ? 'point'
-      : 'fill';
+  const swatch = swatchOf(spec, coloured);
   return { field, title: titleOf(channel, field), values, swatch };
 }
 
@@ -115,7 +145,8 @@ export function fileLegend({ swatch, values }: Series): Node {
   };
   const looks = swatch === 'fill' ? filled : { fillOpacity: { value: 1 } };
   const symbols: Node = { opacity: { value: 1 }, ...looks };
-  return { title: null, orient: 'top', columns: 4, encoding: { symbols } };
+  const line: Node = swatch === 'dash' ? { symbolType: 'stroke', symbolSize: 500 } : {};
+  return { title: null, orient: 'top', columns: 4, ...line, encoding: { symbols } };
 }
 
 /** Looks of the series besides colour, by mark: dashes and shapes, or how far a bar is filled. */
@@ -133,6 +164,7 @@ export function seriesLooks(type: string, unit: Node, series: Series, legend: Js
   const filled = { ...by([]), scale: { domain: [...series.values], range: ends } };
   const colour = by(styles.map((style) => style.colour));
   if (LINES.includes(type)) {
+    if (series.swatch === 'dash') return { color: colour, strokeDash: by(DASHES) };
     return { color: colour, strokeDash: by(styles.map(({ dash }) => dash)), shape: by(SHAPES) };
   }
   if (POINTS.includes(type)) return { color: colour, shape: by(SHAPES) };

@@ -4,8 +4,10 @@ import {
   COLOUR_CHANNELS,
   fileLegend,
   findSeries,
+  isDense,
   LINES,
   POINTS,
+  repeatsAxis,
   seriesChannel,
   seriesLooks,
   withSwitches,
@@ -24,7 +26,6 @@ import {
   markName,
   mapUnits,
   markOf,
-  valuesOf,
 } from './spec-tree.ts';
 import { wrap } from './text-table.ts';
 import type { Json, Node } from './spec-tree.ts';
@@ -64,31 +65,18 @@ export const AUDIT_CONFIG: Config = {
       titleFontSize: 12,
     },
     ...{ titleFontWeight: 'normal', labelLimit: 260, symbolSize: 70, gradientLength: 240 },
+    gradientStrokeColor: 'var(--line)',
   },
 };
 
 // A line of a title in its font is then no wider than the chart.
 const TITLE_CHARACTERS = 80;
-// ours: more points on a line than this cover the line itself; they only answer the pointer then.
-const MAX_SEEN_POINTS = 60;
-
-function densest(spec: Node, unit: Node): number {
-  const x = encodingOf(unit)['x'];
-  const field = isNode(x) ? x['field'] : undefined;
-  if (typeof field !== 'string') return 0;
-  return new Set(
-    valuesOf(unit)
-      .concat(valuesOf(spec))
-      .map((row) => row[field]),
-  ).size;
-}
-
 function dressMark(mark: Node, unit: Node, root: Node): Node {
   const type = markName(unit);
   const hover = { tooltip: { content: 'data' } };
   if (LINES.includes(type)) {
-    const seen = densest(root, unit) <= MAX_SEEN_POINTS;
-    const point = seen ? { filled: true, size: 50 } : { filled: true, size: 110, opacity: 0 };
+    const dense = isDense(root, unit);
+    const point = { filled: true, ...(dense ? { size: 110, opacity: 0 } : { size: 50 }) };
     return { strokeWidth: 1.8, strokeJoin: 'round', ...mark, ...hover, point };
   }
   if (POINTS.includes(type)) return { filled: true, size: 64, ...mark, type: 'point', ...hover };
@@ -117,13 +105,16 @@ function dressColour(
 ): Node {
   const encoding = encodingOf(unit);
   const channel = seriesChannel(unit);
-  if (series && channel && channel['field'] === series.field) {
+  if (series && channel && channel['field'] === series.field && !repeatsAxis(unit)) {
     const legend = medium === 'page' ? null : fileLegend(series);
     const looks = seriesLooks(markName(unit), unit, series, legend);
     const own = Object.entries(encoding).filter(([name]) => !COLOUR_CHANNELS.includes(name));
     return { ...looks, ...Object.fromEntries(own) };
   }
-  const numbers = Object.entries(encoding).map(([name, value]) =>
+  const kept = Object.entries(encoding).filter(
+    ([name]) => !(repeatsAxis(unit) && COLOUR_CHANNELS.includes(name)),
+  );
+  const numbers = kept.map(([name, value]) =>
     COLOUR_CHANNELS.includes(name) && isNode(value) && value['type'] === 'quantitative'
       ? [name, heatChannel(value, hasLabels)]
       : [name, value],
@@ -156,6 +147,11 @@ function cleaned(value: Json): Json {
   );
 }
 
+/** The spec as a tree, unseen characters of its texts shown as such. */
+export function cleanSpec(given: TopLevelSpec): Node {
+  return cleaned(given as unknown as Json) as Node;
+}
+
 /**
  * Makes a part's chart one of the page: unseen characters shown as such, sizes of the page, series
  * told apart by more than colour, numbers as steps of one colour, in the page a switch a series, in a
@@ -164,7 +160,7 @@ function cleaned(value: Json): Json {
  * @throws DataError when its data are not inside.
  */
 export function dressChart(given: TopLevelSpec, medium: Medium, title?: string): DressedChart {
-  const spec = cleaned(given as unknown as Json) as Node;
+  const spec = cleanSpec(given);
   checkData(spec);
   const series = findSeries(spec);
   const marks = new Set<string>();

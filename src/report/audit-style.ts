@@ -81,6 +81,7 @@ nav .absent { color: var(--soft); }
 .source { color: var(--soft); font-size: 0.875rem; line-height: 1.5; }
 .sources { color: var(--soft); font-size: 0.8125rem; line-height: 1.6; margin: 0.5rem 0 0; max-width: none; }
 .sources ul { list-style: none; margin: 0.3rem 0 0; padding: 0; columns: 16rem; }
+.sources li a { display: inline-block; padding: 0.3rem 0; }
 .sources details { margin: 0; }
 .notes { color: var(--soft); font-size: 0.875rem; line-height: 1.5; padding-left: 1.1rem; max-width: 40rem; }
 .scroll { margin: 0.6rem 0; position: relative; }
@@ -104,7 +105,7 @@ figure.plot { margin: 2.2rem 0; max-width: 640px; }
 .legend button[aria-pressed="false"] svg { opacity: 0.3; }
 .live { display: none; }
 details { margin: 0.5rem 0; font-size: 0.8125rem; }
-summary { cursor: pointer; color: var(--soft); width: max-content; max-width: 100%; padding: 0.15rem 0.3rem 0.15rem 0; }
+summary { cursor: pointer; color: var(--soft); width: max-content; max-width: 100%; min-height: 24px; padding: 0.15rem 0.3rem 0.15rem 0; }
 .plot details table, .sources details table { font-size: 0.8125rem; }
 .plot details td, .plot details th { padding: 0.25rem 0.6rem 0.25rem 0; }
 .tip { position: fixed; z-index: 2; max-width: 22rem; pointer-events: none; background: var(--card); color: var(--ink); border: 1px solid var(--soft); border-radius: 4px; padding: 0.45rem 0.7rem; font-size: 0.8125rem; line-height: 1.45; box-shadow: 0 2px 10px rgb(0 0 0 / 18%); }

@@ -55,7 +55,8 @@ export async function drawBody(spec: Spec): Promise<Drawing> {
   const body = svg
     .replace(/^<svg[^>]*>/, '')
     .replace(/<\/svg>$/, '')
-    .replace(/ style="[^"]*"/g, '');
+    // The drawing is one picture to a screen reader, described as a whole; policies forbid styles.
+    .replace(/<[^>]+>/g, (tag) => tag.replace(/ (?:style|role|aria-[a-z]+)="[^"]*"/g, ''));
   const [, width = '0', height = '0'] = /viewBox="0 0 ([\d.]+) ([\d.]+)"/.exec(svg) ?? [];
   return { body: trustedHtml(body), width, height };
 }

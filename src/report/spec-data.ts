@@ -1,7 +1,6 @@
 // Owns the data of a chart as tables: what its fields are called, how their values are written.
-import type { TopLevelSpec } from 'vega-lite';
 import { NOTHING } from './audit-format.ts';
-import { dataOf, eachUnit, encodingOf, isNode } from './spec-tree.ts';
+import { dataOf, eachUnit, encodingOf, isNode, viewsOf } from './spec-tree.ts';
 import type { Json, Node } from './spec-tree.ts';
 
 /** A field of a chart's data. */
@@ -34,38 +33,64 @@ function titleOf(channel: Node): string | undefined {
   return places.map(({ title }) => title).find((title) => typeof title === 'string');
 }
 
-/** Titles of fields, and the fields that stand on an axis of per cent. */
-function namesOf(spec: Node): {
-  readonly titles: ReadonlyMap<string, string>;
-  readonly percent: ReadonlySet<string>;
-} {
-  const titles = new Map<string, string>();
-  const onAxis = { x: new Set<string>(), y: new Set<string>() };
-  const isPercent = { x: false, y: false };
-  const percent = new Set<string>();
-  eachUnit(spec, (unit) => {
-    for (const [name, channel] of Object.entries(encodingOf(unit))) {
-      if (channel === undefined || !isNode(channel)) continue;
-      const field = channel['field'];
-      const axis = AXES.find((key) => name === key || name === `${key}2`);
-      const inPercent = formatOf(channel).includes('%');
-      if (axis && inPercent) isPercent[axis] = true;
-      if (typeof field !== 'string') continue;
-      if (axis) onAxis[axis].add(field);
-      else if (inPercent) percent.add(field);
-      const title = titleOf(channel);
-      if (title !== undefined && !titles.has(field)) titles.set(field, title);
+interface Names {
+  readonly titles: Map<string, string>;
+  /** Fields that stand on an axis of per cent. */
+  readonly percent: Set<string>;
+}
+
+/** Fields of one axis of a chart: its title is that of its values, not of the ends of its ranges. */
+function readAxis(view: Node, axis: (typeof AXES)[number], { titles, percent }: Names): void {
+  const values = new Set<string>();
+  const ends = new Set<string>();
+  const told: string[] = [];
+  const formats: string[] = [];
+  eachUnit(view, (unit) => {
+    const encoding = encodingOf(unit);
+    const [channel, second] = [encoding[axis], encoding[`${axis}2`]];
+    for (const place of [channel, second]) {
+      if (place === undefined || !isNode(place)) continue;
+      formats.push(formatOf(place));
+      const title = titleOf(place);
+      if (title !== undefined) told.push(title);
+      if (typeof place['field'] === 'string') {
+        (second === undefined ? values : ends).add(place['field']);
+      }
     }
   });
-  for (const axis of AXES) if (isPercent[axis]) onAxis[axis].forEach((name) => percent.add(name));
-  return { titles, percent };
+  const inPercent = formats.some((format) => format.includes('%'));
+  if (inPercent) for (const name of [...values, ...ends]) percent.add(name);
+  const [title] = told;
+  if (title === undefined) return;
+  for (const name of values) if (!titles.has(name)) titles.set(name, title);
+}
+
+function readOthers(view: Node, { titles, percent }: Names): void {
+  eachUnit(view, (unit) => {
+    for (const [name, channel] of Object.entries(encodingOf(unit))) {
+      if (channel === undefined || !isNode(channel) || /^[xy]2?$/.test(name)) continue;
+      const { field } = channel;
+      if (typeof field !== 'string') continue;
+      const title = titleOf(channel);
+      if (title !== undefined && !titles.has(field)) titles.set(field, title);
+      if (formatOf(channel).includes('%')) percent.add(field);
+    }
+  });
+}
+
+function namesOf(spec: Node): Names {
+  const names: Names = { titles: new Map(), percent: new Set() };
+  for (const view of viewsOf(spec)) {
+    for (const axis of AXES) readAxis(view, axis, names);
+    readOthers(view, names);
+  }
+  return names;
 }
 
 /** The data of a chart as they stand in its spec, a table a place. */
-export function chartData(given: TopLevelSpec): DataTable[] {
-  const spec = given as unknown as Node;
+export function chartData(spec: Node): DataTable[] {
   const { titles, percent } = namesOf(spec);
-  // A title of an axis may stand for two fields of it; the second keeps its own name.
+  // Two fields may stand on an axis under one title; the second keeps its own name.
   return dataOf(spec).map((rows) => {
     const taken = new Set<string>();
     const names = [...new Set(rows.flatMap((row) => Object.keys(row)))];

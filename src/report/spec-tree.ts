@@ -82,6 +82,12 @@ function ownValues(spec: Node): readonly Node[] {
   return values.filter(isNode);
 }
 
+/** The charts of a spec that have axes of their own: its layers together, its neighbours apart. */
+export function viewsOf(spec: Node): readonly Node[] {
+  const isView = spec['mark'] !== undefined || spec['layer'] !== undefined;
+  return isView ? [spec] : childrenOf(spec).flatMap(viewsOf);
+}
+
 /** All rows of data of a spec and of what is inside of it, a list a place where data stand. */
 export function dataOf(spec: Node): readonly (readonly Node[])[] {
   const own = ownValues(spec);
