@@ -137,7 +137,7 @@ summary { cursor: pointer; color: var(--soft); width: max-content; max-width: 10
   figure.plot, .canaries li, .tiles { break-inside: avoid; }
   .chart { overflow: visible; }
   .tiles { grid-template-columns: repeat(5, 1fr); gap: 0 1rem; margin-top: 1.6rem; }
-  .chart svg { width: 30rem; height: auto; }
+  .chart svg { max-width: 46rem; height: auto; }
   .plot details, .tip, .contents { display: none; }
   a { color: inherit; text-decoration: none; }
   table { font-size: 0.8125rem; }
