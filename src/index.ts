@@ -51,6 +51,7 @@ export type { FetchOptions, FetchedModel } from './store/hub.ts';
 export { parseHubId } from './store/hub-id.ts';
 export type { HubId } from './store/hub-id.ts';
 export type { GapModel, LatentHead, LatentSettings } from './latent/model.ts';
+export type { AfterSpan } from './latent/after-span.ts';
 export { VARIANTS, VARIANT_NAMES, usesLatents } from './latent/variants.ts';
 export type { TeacherInputs, Variant, VariantName } from './latent/variants.ts';
 export { PictureEncoder } from './model/picture-encoder.ts';
@@ -93,6 +94,7 @@ export type { Sampling } from './generate/sampling.ts';
 export type { GenerationDefaults } from './model/generation-config.ts';
 export type { Answer, AnswerPiece, AskOptions, SpanSummary } from './generate/ask.ts';
 export { Decoder } from './generate/decoder.ts';
+export type { StepDecoder } from './generate/decoder.ts';
 export { generateBatch, generateEvents } from './generate/generate.ts';
 export type {
   GenerationEvent,

@@ -14,6 +14,7 @@ import { RESPONSE_TOKENS } from '../evaluate/intervention-run.ts';
 import { EVALUATION_BATCH } from '../evaluate/evaluate.ts';
 import { variantLabel, writesLatents } from '../evaluate/interventions.ts';
 import { Decoder } from '../generate/decoder.ts';
+import type { StepDecoder } from '../generate/decoder.ts';
 import { DEFAULT_EMA_DECAY } from '../latent/feedback.ts';
 import type { Calibration } from '../latent/feedback.ts';
 import { VARIANTS } from '../latent/variants.ts';
@@ -49,14 +50,17 @@ export interface AuditOptions extends SessionOptions {
   readonly temperature?: number;
   /** Tokens of a response besides its latents, default RESPONSE_TOKENS. */
   readonly maxTextTokens?: number;
-  /** Rows decoded together, default EVALUATION_BATCH. */
+  /** Rows decoded together; default: as many as CACHE_BYTES allows, at most EVALUATION_BATCH. */
   readonly batchSize?: number;
   /** Milliseconds since some moment, for the time by arm; without it no times are told. */
   readonly now?: () => number;
   /** Lets a test put another decoder in the place of the model's own. */
-  readonly wrapDecoder?: (decoder: Decoder) => Decoder;
+  readonly wrapDecoder?: (decoder: StepDecoder) => StepDecoder;
   readonly signal?: AbortSignal;
 }
+
+/** Keys and values of a batch may take this much; an arm needs a copy of them. ours. */
+const CACHE_BYTES = 1 << 30;
 
 /** How far an audit is. */
 export interface AuditEvent {
@@ -116,24 +120,26 @@ export async function* runAudit(options: AuditOptions): AsyncGenerator<AuditEven
   );
   await using own = await Decoder.create(model, options);
   const decoder = options.wrapDecoder?.(own) ?? own;
+  const maxNewTokens =
+    // A span has its two markers besides.
+    (options.maxTextTokens ?? RESPONSE_TOKENS) + (numLatents > 0 ? numLatents + 2 : 0);
+  const batchSize = options.batchSize ?? rowsThatFit(model, items, maxNewTokens);
   const source: AuditSource = {
     model: await hashModel(options.model),
     data: await hashDataset(data),
     ...{ split, n: items.length, seed, numLatents },
     temperature: options.temperature ?? 0,
     maxTextTokens: options.maxTextTokens ?? RESPONSE_TOKENS,
-    batchSize: options.batchSize ?? EVALUATION_BATCH,
+    batchSize,
     versions: await versions(),
   };
   const shared = {
     ...{ model, decoder, encoder, seed },
     loadPictures: (example: PreparedExample['example']) => loadPictures(data, example),
-    batchSize: options.batchSize ?? EVALUATION_BATCH,
+    batchSize,
     generation: {
       numLatents,
-      // A span has its two markers besides.
-      maxNewTokens:
-        (options.maxTextTokens ?? RESPONSE_TOKENS) + (numLatents > 0 ? numLatents + 2 : 0),
+      maxNewTokens,
       temperature: options.temperature ?? 0,
       intervention: { kind: 'clean' },
       calibration: calibrationOf(model),
@@ -180,6 +186,18 @@ export async function* runAudit(options: AuditOptions): AsyncGenerator<AuditEven
   const text = `${JSON.stringify(run, null, 2)}\n`;
   await writeFileAtomic(join(options.out, AUDIT_RUN_FILE), [text]);
   return await summariseAudit(options.out);
+}
+
+/** Rows whose keys and values fit into CACHE_BYTES. */
+function rowsThatFit(
+  { bundle }: GapModel,
+  items: readonly PreparedExample[],
+  maxNewTokens: number,
+): number {
+  const { numLayers, numKvHeads, headSize } = bundle.checkpoint.config.text;
+  const longest = Math.max(...items.map(({ promptIds }) => promptIds.length)) + maxNewTokens;
+  const rowBytes = 4 * 2 * numLayers * numKvHeads * headSize * longest;
+  return Math.max(1, Math.min(EVALUATION_BATCH, Math.floor(CACHE_BYTES / rowBytes)));
 }
 
 /** Output-as-input with norm calibration is a variant of its own; all others read latents as they are. */
