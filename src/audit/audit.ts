@@ -27,10 +27,10 @@ import type { AuditSource } from './journals.ts';
 import type { ArmRecord, ArmSpec, AuditContext, CleanRow, PartDefinition } from './part.ts';
 import { PARTS } from './parts/index.ts';
 import { REPLACEMENT_PART, replacementArms } from './parts/replacement.ts';
-import { AUDIT_RUN_FILE, summariseAudit } from './summary.ts';
+import { AUDIT_RUN_FILE, readAuditRun, summariseAudit } from './summary.ts';
 import { VERDICT_ARMS } from './verdict.ts';
 import type { AuditRun } from './summary.ts';
-import type { Audit, PartName, SkippedPart } from './types.ts';
+import type { Audit, AuditTiming, PartName, SkippedPart } from './types.ts';
 
 /** What to audit and how. */
 export interface AuditOptions extends SessionOptions {
@@ -183,7 +183,7 @@ export async function* runAudit(options: AuditOptions): AsyncGenerator<AuditEven
     arms: names,
     parts: parts.map(({ name }) => name),
     skipped,
-    timings: options.now ? watch.timings : [],
+    timings: options.now ? await withEarlier(options.out, watch.timings) : [],
   };
   const text = `${JSON.stringify(run, null, 2)}\n`;
   await writeFileAtomic(join(options.out, AUDIT_RUN_FILE), [text]);
@@ -207,6 +207,18 @@ function calibrationOf({ settings }: GapModel): Calibration {
   return VARIANTS[settings?.variant ?? 'base'].calibrated
     ? { kind: 'ema', decay: DEFAULT_EMA_DECAY }
     : { kind: 'none' };
+}
+
+/** Times of an audit that goes on or is repeated: what was not done again keeps its time. */
+async function withEarlier(
+  out: string,
+  timings: readonly AuditTiming[],
+): Promise<readonly AuditTiming[]> {
+  const known = new Map(timings.map(({ what, seconds }) => [what, seconds]));
+  const earlier = await readAuditRun(out).catch(() => ({ timings: [] }));
+  for (const { what, seconds } of earlier.timings)
+    known.set(what, Math.max(seconds, known.get(what) ?? 0));
+  return [...known].map(([what, seconds]) => ({ what, seconds }));
 }
 
 /** Counts decodings and measurements, each example of each once. */
