@@ -7,6 +7,15 @@ export default defineConfig({
     projects: [
       { test: { ...common, name: 'unit', include: ['test/unit/**/*.test.ts'] } },
       { test: { ...common, name: 'golden', include: ['test/golden/**/*.test.ts'] } },
+      // Needs Chromium: `apt-get install chromium`, or CHROMIUM_PATH.
+      {
+        test: {
+          ...common,
+          name: 'browser',
+          include: ['test/browser/**/*.test.ts'],
+          maxWorkers: 1,
+        },
+      },
       // Needs an adapter: `npm run test:webgpu` brings a software one, whose shaders compile slowly.
       {
         test: {

@@ -126,3 +126,15 @@ export {
 export type { BootstrapOptions, Interval, McNemar, MeanInterval } from './evaluate/statistics.ts';
 export { renderReport } from './report/report.ts';
 export type { ReportData } from './report/types.ts';
+
+// Whether a model uses its latents, and for what.
+export { runAudit } from './audit/audit.ts';
+export type { AuditEvent, AuditOptions } from './audit/audit.ts';
+export { summariseAudit } from './audit/summary.ts';
+export { compareRuns } from './audit/compare-runs.ts';
+export type { ArmComparison, RunComparison } from './audit/compare-runs.ts';
+export type { Audit, AuditPart, Canary, PartName, Verdict } from './audit/types.ts';
+export { auditFiles } from './report/audit-files.ts';
+export { renderCard } from './report/audit-card.ts';
+export { holm, itemsNeeded, pairedEffect } from './evaluate/effects.ts';
+export type { PairedEffect, PairedScores } from './evaluate/effects.ts';

@@ -26,9 +26,11 @@ import { openArm, openPart } from './journals.ts';
 import type { AuditSource } from './journals.ts';
 import type { ArmRecord, ArmSpec, AuditContext, CleanRow, PartDefinition } from './part.ts';
 import { PARTS } from './parts/index.ts';
-import { AUDIT_RUN_FILE, summariseAudit } from './summary.ts';
+import { REPLACEMENT_PART, replacementArms } from './parts/replacement.ts';
+import { AUDIT_RUN_FILE, readAuditRun, summariseAudit } from './summary.ts';
+import { VERDICT_ARMS } from './verdict.ts';
 import type { AuditRun } from './summary.ts';
-import type { Audit, PartName, SkippedPart } from './types.ts';
+import type { Audit, AuditTiming, PartName, SkippedPart } from './types.ts';
 
 /** What to audit and how. */
 export interface AuditOptions extends SessionOptions {
@@ -50,7 +52,7 @@ export interface AuditOptions extends SessionOptions {
   readonly temperature?: number;
   /** Tokens of a response besides its latents, default RESPONSE_TOKENS. */
   readonly maxTextTokens?: number;
-  /** Rows decoded together, default EVALUATION_BATCH. */
+  /** Rows decoded together; default: as many as CACHE_BYTES allows, at most EVALUATION_BATCH. */
   readonly batchSize?: number;
   /** Milliseconds since some moment, for the time by arm; without it no times are told. */
   readonly now?: () => number;
@@ -58,6 +60,9 @@ export interface AuditOptions extends SessionOptions {
   readonly wrapDecoder?: (decoder: StepDecoder) => StepDecoder;
   readonly signal?: AbortSignal;
 }
+
+/** Keys and values of a batch may take this much; an arm needs a copy of them. ours. */
+const CACHE_BYTES = 1 << 30;
 
 /** How far an audit is. */
 export interface AuditEvent {
@@ -117,24 +122,26 @@ export async function* runAudit(options: AuditOptions): AsyncGenerator<AuditEven
   );
   await using own = await Decoder.create(model, options);
   const decoder = options.wrapDecoder?.(own) ?? own;
+  const maxNewTokens =
+    // A span has its two markers besides.
+    (options.maxTextTokens ?? RESPONSE_TOKENS) + (numLatents > 0 ? numLatents + 2 : 0);
+  const batchSize = options.batchSize ?? rowsThatFit(model, items, maxNewTokens);
   const source: AuditSource = {
     model: await hashModel(options.model),
     data: await hashDataset(data),
     ...{ split, n: items.length, seed, numLatents },
     temperature: options.temperature ?? 0,
     maxTextTokens: options.maxTextTokens ?? RESPONSE_TOKENS,
-    batchSize: options.batchSize ?? EVALUATION_BATCH,
+    batchSize,
     versions: await versions(),
   };
   const shared = {
     ...{ model, decoder, encoder, seed },
     loadPictures: (example: PreparedExample['example']) => loadPictures(data, example),
-    batchSize: options.batchSize ?? EVALUATION_BATCH,
+    batchSize,
     generation: {
       numLatents,
-      // A span has its two markers besides.
-      maxNewTokens:
-        (options.maxTextTokens ?? RESPONSE_TOKENS) + (numLatents > 0 ? numLatents + 2 : 0),
+      maxNewTokens,
       temperature: options.temperature ?? 0,
       intervention: { kind: 'clean' },
       calibration: calibrationOf(model),
@@ -176,11 +183,23 @@ export async function* runAudit(options: AuditOptions): AsyncGenerator<AuditEven
     arms: names,
     parts: parts.map(({ name }) => name),
     skipped,
-    timings: options.now ? watch.timings : [],
+    timings: options.now ? await withEarlier(options.out, watch.timings) : [],
   };
   const text = `${JSON.stringify(run, null, 2)}\n`;
   await writeFileAtomic(join(options.out, AUDIT_RUN_FILE), [text]);
   return await summariseAudit(options.out);
+}
+
+/** Rows whose keys and values fit into CACHE_BYTES. */
+function rowsThatFit(
+  { bundle }: GapModel,
+  items: readonly PreparedExample[],
+  maxNewTokens: number,
+): number {
+  const { numLayers, numKvHeads, headSize } = bundle.checkpoint.config.text;
+  const longest = Math.max(...items.map(({ promptIds }) => promptIds.length)) + maxNewTokens;
+  const rowBytes = 4 * 2 * numLayers * numKvHeads * headSize * longest;
+  return Math.max(1, Math.min(EVALUATION_BATCH, Math.floor(CACHE_BYTES / rowBytes)));
 }
 
 /** Output-as-input with norm calibration is a variant of its own; all others read latents as they are. */
@@ -188,6 +207,18 @@ function calibrationOf({ settings }: GapModel): Calibration {
   return VARIANTS[settings?.variant ?? 'base'].calibrated
     ? { kind: 'ema', decay: DEFAULT_EMA_DECAY }
     : { kind: 'none' };
+}
+
+/** Times of an audit that goes on or is repeated: what was not done again keeps its time. */
+async function withEarlier(
+  out: string,
+  timings: readonly AuditTiming[],
+): Promise<readonly AuditTiming[]> {
+  const known = new Map(timings.map(({ what, seconds }) => [what, seconds]));
+  const earlier = await readAuditRun(out).catch(() => ({ timings: [] }));
+  for (const { what, seconds } of earlier.timings)
+    known.set(what, Math.max(seconds, known.get(what) ?? 0));
+  return [...known].map(([what, seconds]) => ({ what, seconds }));
 }
 
 /** Counts decodings and measurements, each example of each once. */
@@ -226,9 +257,13 @@ function choose(
   return { parts, skipped };
 }
 
-/** The arms of all parts, each once, clean first. The verdict's arms are those of the replacement part. */
+/** The arms of all parts, each once, clean first; those that the verdict needs are always there. */
 async function armsOf(context: AuditContext, parts: readonly PartDefinition[]): Promise<ArmSpec[]> {
   const arms = new Map<string, ArmSpec>([[CLEAN_ARM.name, CLEAN_ARM]]);
+  if (REPLACEMENT_PART.obstacle(context) === undefined) {
+    for (const arm of await replacementArms(context))
+      if (VERDICT_ARMS.includes(arm.name)) arms.set(arm.name, arm);
+  }
   for (const part of parts) {
     for (const arm of (await part.arms?.(context)) ?? []) {
       if (!/^[a-z0-9.-]+$/u.test(arm.name))
@@ -294,13 +329,18 @@ async function* collectPart(
   if (!part.collect) return;
   await using journal = await openPart(out, part.name, source);
   const records = part.collect(context, journal.records.length);
-  steps.add(journal.records.length);
+  // Parts look at as many examples as they need; the rest counts as done with the last of them.
+  const numItems = context.rows.length;
+  let seen = Math.min(numItems, journal.records.length);
+  steps.add(seen);
   for (;;) {
     const next = await watch.time(`part ${part.name}`, () => records.next());
-    if (next.done === true) return;
-    await journal.append(next.value);
-    steps.add(next.value.length);
+    const fresh = next.done === true ? numItems : Math.min(numItems, seen + next.value.length);
+    steps.add(fresh - seen);
+    seen = fresh;
+    if (next.done !== true) await journal.append(next.value);
     yield { what: `part ${part.name}`, ...steps.at };
+    if (next.done === true) return;
   }
 }
 

@@ -14,6 +14,13 @@ const NEEDED = [
   { name: 'zero-latent', what: 'no span at all' },
 ] as const;
 
+/** Arms that canaries and verdict cannot do without, whatever parts are asked for. */
+export const VERDICT_ARMS: readonly string[] = [
+  'identity',
+  ...DESTRUCTIVE_ARMS,
+  ...NEEDED.map(({ name }) => name),
+];
+
 const percent = (value: number): string => `${(100 * value).toFixed(1)} %`;
 const points = (value: number): string => (100 * value).toFixed(1);
 

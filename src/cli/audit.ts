@@ -1,9 +1,14 @@
 // Owns `gapvl audit`: whether a model uses its latents, and for what.
+import { join } from 'node:path';
 import { runAudit } from '../audit/audit.ts';
 import type { AuditEvent, AuditOptions } from '../audit/audit.ts';
 import { summariseAudit } from '../audit/summary.ts';
 import { PART_NAMES } from '../audit/types.ts';
 import type { Audit } from '../audit/types.ts';
+import { makeFolderOf } from '../data/journal.ts';
+import { writeFileAtomic } from '../engine/atomic-file.ts';
+import { auditFiles } from '../report/audit-files.ts';
+import { renderCard } from '../report/audit-card.ts';
 import { SPLITS } from '../data/example.ts';
 import { ConfigError } from '../errors.ts';
 import { defineCommand } from './command.ts';
@@ -83,6 +88,11 @@ export const command = defineCommand({
       };
       audit = await watch(runAudit(options), context);
     }
-    context.result(`${audit.verdict.sentence}\n\nwrote ${out}`, audit);
+    for (const [path, text] of await auditFiles(audit)) {
+      const file = join(out, path);
+      await makeFolderOf(file);
+      await writeFileAtomic(file, [text]);
+    }
+    context.result(renderCard(audit, { folder: out }), audit);
   },
 });

@@ -126,11 +126,16 @@ export type Attend = (heads: Heads) => Value;
 /**
  * Plain attention over the tokens at hand with grouped keys: the G query heads of a key head
  * become rows of one product, so nothing is repeated in memory.
+ * @param watch - is shown the weights [B, J, G, T, T] of every layer, queries before keys.
  */
-export function plainAttention(config: TextConfig, bias_B11TT: Value): Attend {
+export function plainAttention(
+  config: TextConfig,
+  bias_B11TT: Value,
+  watch?: (weights_BJGTT: Value, layer: number) => void,
+): Attend {
   const { numKvHeads, headSize } = config;
   const group = config.numHeads / numKvHeads;
-  return ({ query_BTHE, key_BTJE, value_BTJE }) => {
+  return ({ query_BTHE, key_BTJE, value_BTJE, layer }) => {
     const [b, t] = [dimAt(query_BTHE.shape, 0), dimAt(query_BTHE.shape, 1)];
     const scaled = reshape(scale(query_BTHE, 1 / Math.sqrt(headSize)), [
       b,
@@ -145,6 +150,7 @@ export function plainAttention(config: TextConfig, bias_B11TT: Value): Attend {
     const value_BJTE = transpose(value_BTJE, [0, 2, 1, 3]);
     const scores_BJGTT = reshape(matmul(query_BJRE, key_BJET), [b, numKvHeads, group, t, t]);
     const weights_BJGTT = softmax(add(scores_BJGTT, bias_B11TT));
+    watch?.(weights_BJGTT, layer);
     const mixed_BJRE = matmul(reshape(weights_BJGTT, [b, numKvHeads, rows, t]), value_BJTE);
     const mixed_BJGTE = reshape(mixed_BJRE, [b, numKvHeads, group, t, headSize]);
     return reshape(transpose(mixed_BJGTE, [0, 3, 1, 2, 4]), [b, t, config.numHeads * headSize]);

@@ -1,8 +1,7 @@
-// Owns the charts of a report: data in, one SVG a chart out, drawn by vega-lite without a browser.
-import { parse as parseVega, View } from 'vega';
-import { compile } from 'vega-lite';
+// Owns the charts of a report: data in, one SVG a chart out.
 import type { TopLevelSpec } from 'vega-lite';
-import { markup, shorten, trustedHtml, visible } from './html.ts';
+import { compileChart, drawChart } from './draw.ts';
+import { shorten, visible } from './html.ts';
 import type { Html } from './html.ts';
 import type { NormGroup, NormStatistic, PcaSpectrum, TrainingCurve } from './types.ts';
 
@@ -14,49 +13,14 @@ const NUM_COLOURS = 6;
 const MAX_NAME = 60;
 const DASHES = [[1, 0] as const, [5, 3] as const, [2, 2] as const];
 
-const FONT = 'system-ui, sans-serif';
-/** Colours are the page's CSS variables, so that charts follow light, dark and print. */
-const CONFIG = {
-  background: 'transparent',
-  aria: false,
-  font: FONT,
-  padding: 4,
-  view: { stroke: null },
-  axis: {
-    labelColor: 'var(--soft)',
-    titleColor: 'var(--soft)',
-    titleFontWeight: 'normal',
-    titleFontSize: 12,
-    labelFontSize: 12,
-    gridColor: 'var(--line)',
-    domainColor: 'var(--line)',
-    ticks: false,
-    labelPadding: 6,
-  },
-  header: { labelColor: 'var(--ink)', labelFontSize: 13, labelPadding: 0, title: null },
-  text: { color: 'var(--soft)', fontSize: 12 },
-} as const;
-
 /** Place in the palette and dash pattern of the i-th series. */
 export function seriesStyle(index: number): { readonly colour: string; readonly dash: number[] } {
   const dash = DASHES[Math.floor(index / NUM_COLOURS) % DASHES.length] ?? DASHES[0];
   return { colour: `var(--c${(index % NUM_COLOURS) + 1})`, dash: [...(dash ?? [1, 0])] };
 }
 
-/** Draws a spec; `label` is what a screen reader says instead. */
-async function draw(spec: TopLevelSpec, label: string): Promise<Html> {
-  const view = new View(parseVega(compile({ ...spec, config: CONFIG }).spec), {
-    renderer: 'none',
-  });
-  const svg = await view.toSVG();
-  view.finalize();
-  const body = svg
-    .replace(/^<svg[^>]*>/, '')
-    .replace(/<\/svg>$/, '')
-    .replace(/ style="[^"]*"/g, '');
-  const [, width = '0', height = '0'] = /viewBox="0 0 ([\d.]+) ([\d.]+)"/.exec(svg) ?? [];
-  const box = `0 0 ${width} ${height}`;
-  return markup`<svg role="img" aria-label="${label}" width="${width}" height="${height}" viewBox="${box}">${trustedHtml(body)}</svg>`;
+function draw(spec: TopLevelSpec, label: string): Promise<Html> {
+  return drawChart(compileChart(spec), label);
 }
 
 /** Averages neighbouring points so that at most `limit` are left; points that are no number go. */

@@ -1,7 +1,9 @@
 // Owns what a report shows of latents: norms, example cards and mosaics, decoded anew from a model.
 // Axes: D hidden, K latents of a span.
-import { cosine, latentMosaic, makePatchBank } from '../audit/mosaic.ts';
+import { rowsOf } from '../audit/latent-distance.ts';
+import { cosine, latentMosaic } from '../audit/mosaic.ts';
 import type { PatchBank } from '../audit/mosaic.ts';
+import { auxiliaryBank, BANK_PICTURES } from '../audit/patch-bank.ts';
 import { fitAuxiliary, loadPictures, prepareExamples } from '../context/prepared.ts';
 import type { PreparedExample } from '../context/prepared.ts';
 import type { Example } from '../data/example.ts';
@@ -25,8 +27,6 @@ import type {
   ResponsePiece,
 } from './types.ts';
 
-/** Training pictures whose patches the mosaics are made of; ours: 36 patches each. */
-const BANK_PICTURES = 150;
 /** Tokens of a response besides its latents. */
 const TEXT_TOKENS = 64;
 
@@ -55,35 +55,19 @@ function statistic(values: readonly number[]): NormStatistic {
   return { mean: mean(values), std: sampleStd(values) ?? 0 };
 }
 
-function rowsOf(matrix: Float32Array, width: number): Float32Array[] {
-  return Array.from({ length: matrix.length / width }, (_, i) =>
-    matrix.subarray(i * width, (i + 1) * width),
-  );
-}
-
 async function patchBank(
   model: GapModel,
   encoder: PictureEncoder,
   options: LatentViewOptions,
 ): Promise<PatchBank> {
-  const { patches, checkpoint } = model.bundle;
-  const numLatents = model.settings?.numLatents ?? 1;
   const withAuxiliary = options.bankExamples
     .filter((e) => e.auxiliary !== undefined)
     .slice(0, BANK_PICTURES);
   const loaded = await Promise.all(
     withAuxiliary.map((example) => loadPictures(options.data, example)),
   );
-  const pictures = loaded.flatMap(({ auxiliary }) =>
-    auxiliary ? [fitAuxiliary(model.bundle, auxiliary, numLatents)] : [],
-  );
-  const rows = await encoder.encode(pictures);
-  return makePatchBank(
-    pictures,
-    rows,
-    checkpoint.config.text.hiddenSize,
-    patches.patchSize * patches.mergeSize,
-  );
+  const pictures = loaded.flatMap(({ auxiliary }) => (auxiliary ? [auxiliary] : []));
+  return auxiliaryBank(model.bundle, encoder, pictures, model.settings?.numLatents ?? 1);
 }
 
 /** A response as text and latent spans. */

@@ -27,7 +27,12 @@ function pngSize(png: Uint8Array, id: string): { width: number; height: number }
   return { width: view.getUint32(IHDR_WIDTH), height: view.getUint32(IHDR_WIDTH + 4) };
 }
 
-function picture(png: Uint8Array, caption: string, alt: string, id: string): Html {
+/**
+ * A picture with its caption, small ones enlarged without smoothing; `id` is the example's.
+ *
+ * @throws DataError when the bytes are not those of a PNG file.
+ */
+export function picture(png: Uint8Array, caption: string, alt: string, id: string): Html {
   const { width, height } = pngSize(png, id);
   const below = markup`<figcaption>${caption}</figcaption>`;
   if (png.length > MAX_PICTURE_BYTES) {

@@ -6,6 +6,7 @@ import { markup, trustedHtml } from './html.ts';
 import type { Html } from './html.ts';
 import { STYLE } from './style.ts';
 import { accuracyTable, interventionTable, storedNote, taskTable } from './tables.ts';
+import { duration, unbroken } from './text-table.ts';
 import type { LossName, PcaSpectrum, ReportData, StageTiming, TrainingCurve } from './types.ts';
 
 // ours: more cards than this are not read; the rest are in the prediction files.
@@ -115,12 +116,6 @@ async function spectrumSection({ pcaSpectrum }: ReportData): Promise<Section> {
   return { heading, part, body };
 }
 
-function duration(seconds: number): string {
-  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
-  const whole = Math.round(seconds);
-  return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, '0')} s`;
-}
-
 function timingList(timings: readonly StageTiming[]): Html {
   const total = timings.reduce((sum, t) => sum + (t.isBeside === true ? 0 : t.seconds), 0);
   const rows: readonly StageTiming[] = [...timings, { stage: 'all stages', seconds: total }];
@@ -144,8 +139,7 @@ function provenanceBody({ provenance, timings }: ReportData): Html {
 }
 
 function verdict(sentences: readonly string[]): Html | undefined {
-  // A number and its sign stay on one line.
-  const [lead, ...more] = sentences.map((text) => text.replace(/(\d) %/g, '$1\u00a0%'));
+  const [lead, ...more] = sentences.map(unbroken);
   if (lead === undefined) return undefined;
   const list = more.map((sentence) => markup`<li>${sentence}</li>`);
   const rest = list.length > 0 ? markup`<ul class="verdict-more">${list}</ul>` : undefined;

@@ -4,14 +4,32 @@ const HEAT_STEPS = 10;
 // ours: the deepest cell still leaves its number a contrast of 7:1.
 const HEAT_DEPTH_PERCENT = 30;
 
-const LIGHT = `
-  --paper: #fcfbf8; --card: #ffffff; --ink: #1f2328; --soft: #5a6068; --line: #e2dfd8;
-  --c1: #0b62a8; --c2: #b84a08; --c3: #0a7a5c; --c4: #9a4480; --c5: #86660a; --c6: #6b7078;`;
-const DARK = `
-  --paper: #15171a; --card: #1c1f23; --ink: #e6e4df; --soft: #a3a8ae; --line: #33373c;
-  --c1: #6fb3ee; --c2: #f0965e; --c3: #48c5a2; --c4: #dc97c6; --c5: #dcb944; --c6: #9aa0a8;`;
+/** Names of the colours; charts and style sheet use them as CSS variables, `var(--ink)`. */
+export type ColourName =
+  'paper' | 'card' | 'ink' | 'soft' | 'line' | 'c1' | 'c2' | 'c3' | 'c4' | 'c5' | 'c6';
 
 // The palette follows Okabe and Ito (2008), darkened on white and lightened on black for contrast.
+/** The colours of both schemes, six hexadecimal digits each. */
+export const COLOURS: Readonly<Record<'light' | 'dark', Readonly<Record<ColourName, string>>>> = {
+  light: {
+    ...{ paper: '#fcfbf8', card: '#ffffff', ink: '#1f2328', soft: '#5a6068', line: '#e2dfd8' },
+    ...{ c1: '#0b62a8', c2: '#b84a08', c3: '#0a7a5c', c4: '#9a4480', c5: '#86660a', c6: '#6b7078' },
+  },
+  dark: {
+    ...{ paper: '#15171a', card: '#1c1f23', ink: '#e6e4df', soft: '#a3a8ae', line: '#33373c' },
+    ...{ c1: '#6fb3ee', c2: '#f0965e', c3: '#48c5a2', c4: '#dc97c6', c5: '#dcb944', c6: '#9aa0a8' },
+  },
+};
+
+function variables(colours: Readonly<Record<string, string>>): string {
+  return Object.entries(colours)
+    .map(([name, colour]) => `--${name}: ${colour};`)
+    .join(' ');
+}
+
+const LIGHT = variables(COLOURS.light);
+const DARK = variables(COLOURS.dark);
+
 const HEAT = Array.from({ length: HEAT_STEPS + 1 }, (_, step) => {
   const depth = Math.round((HEAT_DEPTH_PERCENT * step) / HEAT_STEPS);
   return `.heat${step} { background: color-mix(in srgb, var(--c1) ${depth}%, transparent); }`;

@@ -35,6 +35,43 @@ export function interval(low: string, high: string): string {
   return `[${low}, ${high}]`;
 }
 
+/** The text with every number and the per cent sign behind it on one line. */
+export function unbroken(text: string): string {
+  return text.replace(/(\d) %/g, '$1\u00a0%');
+}
+
+/** Seconds as a reader says them: `7.4 s`, `31 s`, `3 min 42 s`. */
+export function duration(seconds: number): string {
+  if (seconds < 60) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)} min ${String(whole % 60).padStart(2, '0')} s`;
+}
+
+/** A word in pieces that fit; only paths and hostile texts are ever that long. */
+function pieces(word: string, width: number): string[] {
+  const characters = Array.from(word);
+  const count = Math.max(1, Math.ceil(characters.length / width));
+  return Array.from({ length: count }, (_, i) =>
+    characters.slice(i * width, (i + 1) * width).join(''),
+  );
+}
+
+/** A text in lines of at most `width` characters, broken at blanks where there are any. */
+export function wrap(text: string, width: number): string[] {
+  const words = visible(text)
+    .split(' ')
+    .filter((word) => word !== '')
+    .flatMap((word) => pieces(word, width));
+  const lines: string[] = [];
+  for (const word of words) {
+    const last = lines.at(-1);
+    const joined = `${last ?? ''} ${word}`;
+    if (last !== undefined && Array.from(joined).length <= width) lines[lines.length - 1] = joined;
+    else lines.push(word);
+  }
+  return lines.length > 0 ? lines : [''];
+}
+
 function printable(text: string): string {
   return visible(text).trim();
 }

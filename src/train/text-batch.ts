@@ -76,7 +76,10 @@ export function latentFeeds(
  * Feeds of what is hidden from positions after each row's span. Padding on the right is hidden from
  * nobody and denied what its row is, which nothing reads.
  */
-export function hiddenKeyFeeds(batch: Batch, tokens: SpanIds): Record<string, Tensor> {
+export function hiddenKeyFeeds(
+  batch: Pick<Batch, 'batch' | 'length' | 'inputIds_BT'>,
+  tokens: SpanIds,
+): Record<string, Tensor> {
   const { batch: rows, length } = batch;
   const [hidden, denied] = [new Uint8Array(rows * length), new Uint8Array(rows * length)];
   for (let start = 0; start < hidden.length; start += length) {

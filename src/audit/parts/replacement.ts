@@ -3,12 +3,12 @@
 import { pairedEffect, holm } from '../../evaluate/effects.ts';
 import type { PairedEffect } from '../../evaluate/effects.ts';
 import { wilsonInterval } from '../../evaluate/statistics.ts';
-import { projectOntoPlane } from '../../latent/pca.ts';
 import { responseIds } from '../../model/bundle.ts';
 import { textEmbeddings } from '../../model/text-embeddings.ts';
 import { TAGS } from '../../data/format.ts';
 import { Rng } from '../../rng.ts';
-import { donorOf, latentsOf } from '../arms.ts';
+import { latentsOf } from '../arms.ts';
+import { ZERO_LATENT_ARM, oracleArm, otherArm } from '../shared-arms.ts';
 import { meanOfSpans, permutedRows, pooledNoise, repeatRow } from '../replacements.ts';
 import type {
   ArmRecord,
@@ -50,15 +50,6 @@ function needed(row: CleanRow): Float32Array {
   return latentsOf(row) ?? new Float32Array(0);
 }
 
-function oracleRows(context: AuditContext, row: CleanRow): Float32Array | undefined {
-  const { basis, spec } = context.model.head;
-  const { auxiliaryRows_KD } = row.item;
-  // A PCA head can only write points of its plane, so that is what the oracle gives it.
-  return auxiliaryRows_KD && basis && spec.kind === 'pca'
-    ? projectOntoPlane(basis, auxiliaryRows_KD)
-    : auxiliaryRows_KD;
-}
-
 /** The clean response up to its span, and then straight on with the parser's tag. */
 function formatOnly(context: AuditContext, row: CleanRow): { ids: number[]; latents: [] } {
   const { bundle } = context.model;
@@ -67,7 +58,8 @@ function formatOnly(context: AuditContext, row: CleanRow): { ids: number[]; late
   return { ids: [...row.result.ids.slice(0, end), ...tag], latents: [] };
 }
 
-async function replacementArms(context: AuditContext): Promise<ArmSpec[]> {
+/** Every arm of the part that this model and these examples allow. */
+export async function replacementArms(context: AuditContext): Promise<ArmSpec[]> {
   const { model, rows, seed } = context;
   const { checkpoint, sequence } = model.bundle;
   const width = checkpoint.config.text.hiddenSize;
@@ -103,7 +95,7 @@ async function replacementArms(context: AuditContext): Promise<ArmSpec[]> {
       intervention: { kind: 'zero-latent' },
       beginning: (row) => formatOnly(context, row),
     }),
-    own('zero-latent', { intervention: { kind: 'zero-latent' } }),
+    ZERO_LATENT_ARM,
   ];
   if (numLatents > 1) {
     const half = Math.floor(numLatents / 2);
@@ -111,18 +103,12 @@ async function replacementArms(context: AuditContext): Promise<ArmSpec[]> {
   }
   if (model.head.basis)
     arms.push(own('noise-spectrum', { intervention: { kind: 'noise', law: 'spectrum' } }));
-  if (rows.every((row, i) => row.result.latents.length === 0 || donorOf(rows, i) !== undefined)) {
-    arms.push(
-      given('other', (_, i) => {
-        const donor = rows[donorOf(rows, i) ?? i];
-        return donor && latentsOf(donor);
-      }),
-    );
-  }
-  if (withSpan.every((row) => row.item.auxiliaryRows_KD !== undefined)) {
-    const targets = withSpan.flatMap((row) => oracleRows(context, row) ?? []);
+  const [other, oracle] = [otherArm(context), oracleArm(context)];
+  if (other) arms.push(other);
+  if (oracle) {
+    const targets = withSpan.flatMap((row, i) => oracle.given?.(row, i) ?? []);
     const noise = pooledNoise(targets, width);
-    arms.push(given('oracle', (row) => oracleRows(context, row)));
+    arms.push(oracle);
     arms.push(given('noise-pooled', (row) => noise(numLatents, rngOf('noise-pooled', row))));
   }
   return arms;
@@ -188,6 +174,8 @@ function summarise(journals: Journals, facts: AuditFacts): AuditPart {
     const norms = spans.flatMap(({ latentNorm }) => latentNorm ?? []);
     return {
       arm: TITLES[name] ?? name,
+      // Not shown: where the numbers of this row come from.
+      journal: `items/arm-${name}.jsonl`,
       n: records.length,
       accuracy: share(records, ({ correct }) => correct),
       onSpans: share(spans, ({ correct }) => correct),

@@ -5,6 +5,7 @@ import type { Difficulty } from '../example.ts';
 import { createRaster, fillRect, type Color, type Raster } from '../raster.ts';
 import { HIGHLIGHT } from './palette.ts';
 import { captionCells, CELL_SIZE, defineTask, GRID_SIZE, PICTURE_SIZE } from './task.ts';
+import type { EditGroup } from './task.ts';
 
 interface BricksLayout {
   /** By cell in raster order: is the brick missing. */
@@ -48,6 +49,23 @@ function captionWall({ isMissing }: BricksLayout, missing: string): string[] {
   );
 }
 
+/** The wall with some of its cells turned over: bricks taken out, gaps filled. */
+function turned({ isMissing }: BricksLayout, ...cells: readonly number[]): BricksLayout {
+  const after = isMissing.map((gone, cell) => (cells.includes(cell) ? !gone : gone));
+  return { isMissing: after, numMissing: after.filter(Boolean).length };
+}
+
+function editWall(layout: BricksLayout): EditGroup<BricksLayout>[] {
+  const gaps = allCells.filter((cell) => layout.isMissing[cell] === true);
+  const whole = allCells.filter((cell) => layout.isMissing[cell] === false);
+  const moved = gaps.flatMap((gap) => whole.map((cell) => turned(layout, gap, cell)));
+  return [
+    { effect: 'flip', what: 'a brick is removed', layouts: whole.map((c) => turned(layout, c)) },
+    { effect: 'flip', what: 'a gap is filled', layouts: gaps.map((c) => turned(layout, c)) },
+    { effect: 'control', what: 'a gap is moved', layouts: moved },
+  ];
+}
+
 /** How many bricks are missing: 1 to 9. Auxiliary: the missing ones filled in red. */
 export const bricks = defineTask<BricksLayout>({
   think: 'i look for missing bricks',
@@ -63,4 +81,5 @@ export const bricks = defineTask<BricksLayout>({
   auxiliary: (layout) => drawWall(layout, HIGHLIGHT),
   caption: (layout) => captionWall(layout, 'gap'),
   auxiliaryCaption: (layout) => captionWall(layout, 'redgap'),
+  edits: editWall,
 });

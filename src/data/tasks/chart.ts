@@ -5,6 +5,7 @@ import type { Difficulty } from '../example.ts';
 import { createRaster, fillRect, type Color, type Raster } from '../raster.ts';
 import { HIGHLIGHT } from './palette.ts';
 import { captionCells, CELL_SIZE, defineTask, GRID_SIZE, PICTURE_SIZE } from './task.ts';
+import type { EditGroup } from './task.ts';
 
 interface ChartLayout {
   /** By column: height of the bar in cells, 0..6. */
@@ -87,6 +88,39 @@ function auxiliaryWord(layout: ChartLayout, row: number, column: number): string
   return isBar(layout, row, column) ? 'bar' : 'empty';
 }
 
+function editChart(layout: ChartLayout): EditGroup<ChartLayout>[] {
+  const { heights, level } = layout;
+  const columns = heights.map((_, column) => column);
+  const withHeights = (changes: Readonly<Record<number, number>>): ChartLayout => ({
+    level,
+    heights: heights.map((height, column) => changes[column] ?? height),
+  });
+  /** All charts with one bar of another height; by whether that bar was, and is, above the level. */
+  const resized = (was: boolean, is: boolean): ChartLayout[] =>
+    columns
+      .filter((column) => isAbove(layout, column) === was)
+      .flatMap((column) =>
+        HEIGHTS.filter((height) => height !== heights[column] && height > level === is).map(
+          (height) => withHeights({ [column]: height }),
+        ),
+      );
+  const exchanged = columns.flatMap((a) =>
+    columns
+      .filter((b) => a < b && heights[a] !== heights[b])
+      .map((b) => withHeights({ [a]: heights[b] ?? 0, [b]: heights[a] ?? 0 })),
+  );
+  return [
+    { effect: 'flip', what: 'a bar is raised above the level', layouts: resized(false, true) },
+    { effect: 'flip', what: 'a bar is lowered to the level', layouts: resized(true, false) },
+    {
+      effect: 'control',
+      what: 'a bar changes on its side of the level',
+      layouts: [...resized(true, true), ...resized(false, false)],
+    },
+    { effect: 'control', what: 'two bars change places', layouts: exchanged },
+  ];
+}
+
 /** How many of six bars are above a level: 0 to 6. Auxiliary: the level, and those bars in red. */
 export const chart = defineTask<ChartLayout>({
   think: 'i compare every bar height',
@@ -103,4 +137,5 @@ export const chart = defineTask<ChartLayout>({
   caption: (layout) =>
     captionCells((row, column) => (isBar(layout, row, column) ? 'bar' : 'empty')),
   auxiliaryCaption: (layout) => captionCells((row, column) => auxiliaryWord(layout, row, column)),
+  edits: editChart,
 });

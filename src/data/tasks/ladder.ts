@@ -5,6 +5,7 @@ import type { Difficulty } from '../example.ts';
 import { createRaster, drawSegment, type Raster } from '../raster.ts';
 import { HIGHLIGHT, INK, PAPER } from './palette.ts';
 import { captionCells, CELL_SIZE, GRID_SIZE, PICTURE_SIZE } from './task.ts';
+import type { EditGroup } from './task.ts';
 
 /** Names of the ropes by column, leftmost first. */
 export const ROPE_NAMES = ['a', 'b', 'c', 'd', 'e', 'f'] as const;
@@ -151,4 +152,52 @@ export function captionLadderPath(layout: LadderLayout): string[] {
     if (column === to) return to > from ? 'fromleft' : 'fromright';
     return ladderWord(layout.rungs, row, column);
   });
+}
+
+/** Ladders with one row changed; rows with and without rungs stay such, as the sampler draws them. */
+function withRow({ rungs, start }: LadderLayout, row: number, changed: number): LadderLayout[] {
+  // No two neighbouring bits may be set, or a rope would be tied to two neighbours.
+  const isLegal = changed !== 0 && (changed & (changed >> 1)) === 0 && changed !== rungs[row];
+  return isLegal ? [{ rungs: rungs.with(row, changed), start }] : [];
+}
+
+/**
+ * Changes by one rung. On the rope's way: whether the answer changes is seen afterwards, as a rope
+ * may take as many rungs on another way. Beside it: the way, and with it any answer, is the same.
+ */
+export function editLadder(layout: LadderLayout): EditGroup<LadderLayout>[] {
+  const way = tracePath(layout).join();
+  const gaps = Array.from({ length: NUM_GAPS }, (_, gap) => gap);
+  const rows = layout.rungs.map((row, index) => ({ row, index }));
+  const removed = rows.flatMap(({ row, index }) =>
+    gaps.flatMap((gap) =>
+      ((row >> gap) & 1) === 1 ? withRow(layout, index, row & ~(1 << gap)) : [],
+    ),
+  );
+  const added = rows
+    .filter(({ row }) => row !== 0)
+    .flatMap(({ row, index }) => gaps.flatMap((gap) => withRow(layout, index, row | (1 << gap))));
+  const moved = rows.flatMap(({ row, index }) =>
+    gaps
+      .filter((gap) => ((row >> gap) & 1) === 1)
+      .flatMap((gap) =>
+        gaps
+          .filter((to) => ((row >> to) & 1) === 0)
+          .flatMap((to) => withRow(layout, index, (row & ~(1 << gap)) | (1 << to))),
+      ),
+  );
+  const isBeside = (changed: LadderLayout): boolean => tracePath(changed).join() === way;
+  const onWay = (layouts: readonly LadderLayout[]): LadderLayout[] =>
+    layouts.filter((changed) => !isBeside(changed));
+  return [
+    { effect: 'flip', what: 'a moved rung changes the way', layouts: onWay(moved) },
+    { effect: 'flip', what: 'a removed rung changes the way', layouts: onWay(removed) },
+    { effect: 'flip', what: 'an added rung changes the way', layouts: onWay(added) },
+    { effect: 'control', what: 'a rung beside the way is moved', layouts: moved.filter(isBeside) },
+    {
+      effect: 'control',
+      what: 'a rung beside the way comes or goes',
+      layouts: [...removed, ...added].filter(isBeside),
+    },
+  ];
 }

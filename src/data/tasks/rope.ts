@@ -5,6 +5,7 @@ import {
   captionLadderPath,
   drawLadder,
   drawLadderPath,
+  editLadder,
   ladderKey,
   LADDER_WORDS,
   ROPE_NAMES,
@@ -32,4 +33,5 @@ export const rope = defineTask<LadderLayout>({
   auxiliary: drawLadderPath,
   caption: captionLadder,
   auxiliaryCaption: captionLadderPath,
+  edits: editLadder,
 });

@@ -8,6 +8,7 @@ import {
   countRungs,
   drawLadder,
   drawLadderPath,
+  editLadder,
   ladderKey,
   LADDER_WORDS,
   ROPE_NAMES,
@@ -48,4 +49,5 @@ export const rungs = defineTask<LadderLayout>({
   auxiliary: drawLadderPath,
   caption: captionLadder,
   auxiliaryCaption: captionLadderPath,
+  edits: editLadder,
 });

@@ -38,12 +38,33 @@ export interface TaskSample {
   readonly key: string;
 }
 
+/** What a change of a query picture does to the right answer: it becomes another one, or stays. */
+export type EditEffect = 'flip' | 'control';
+
+/** A changed query picture whose right answer is known; the question stays as it is. */
+export interface TaskEdit {
+  readonly effect: EditEffect;
+  /** What was changed, as a sentence. */
+  readonly what: string;
+  /** The changed query picture, PICTURE_SIZE square. */
+  readonly picture: Raster;
+  /** The auxiliary picture that belongs to it. */
+  readonly auxiliary: Raster;
+  /** Right answer to the sample's question about the changed picture; one of the task's `answers`. */
+  readonly answer: string;
+}
+
 /** A sample that is decided but not drawn, so that most of them can be turned down cheaply. */
 export interface Draft {
   readonly pictureKey: string;
   readonly key: string;
   /** Draws both pictures and writes the texts; the same sample at every call. */
   render(): TaskSample;
+  /**
+   * Changes of the query picture by a single object, at most one of each kind the task knows; a
+   * kind that this sample has no room for is left out. Takes from `rng` only.
+   */
+  edits(rng: Rng): readonly TaskEdit[];
 }
 
 /** A family of generated questions. */
@@ -58,6 +79,14 @@ export interface Task {
   draft(rng: Rng, difficulty: Difficulty): Draft;
   /** Decides and draws a sample. */
   sample(rng: Rng, difficulty: Difficulty): TaskSample;
+}
+
+/** All changes of one kind that a layout has room for. */
+export interface EditGroup<L> {
+  readonly effect: EditEffect;
+  readonly what: string;
+  /** Changed layouts; those whose answer does not do what `effect` says are not used. */
+  readonly layouts: readonly L[];
 }
 
 /** What a task file writes down; L is its own description of a picture and a question. */
@@ -79,6 +108,24 @@ export interface TaskDefinition<L> {
   readonly caption: (layout: L) => readonly string[];
   /** Words of the auxiliary picture's cells in raster order. */
   readonly auxiliaryCaption: (layout: L) => readonly string[];
+  /** Layouts that differ by one object and ask the same question; none equals the given one. */
+  readonly edits: (layout: L) => readonly EditGroup<L>[];
+}
+
+/** One change of each kind that the layout has room for, drawn. */
+function drawEdits<L>(definition: TaskDefinition<L>, layout: L, rng: Rng): TaskEdit[] {
+  const before = definition.answer(layout);
+  return definition.edits(layout).flatMap(({ effect, what, layouts }) => {
+    const usable = layouts.filter((changed) => {
+      const answer = definition.answer(changed);
+      return definition.answers.includes(answer) && (answer !== before) === (effect === 'flip');
+    });
+    if (usable.length === 0) return [];
+    const changed = rng.pick(usable);
+    const picture = definition.picture(changed);
+    const auxiliary = definition.auxiliary(changed);
+    return [{ effect, what, picture, auxiliary, answer: definition.answer(changed) }];
+  });
 }
 
 /** Makes a task of its definition. */
@@ -107,7 +154,8 @@ export function defineTask<L>(definition: TaskDefinition<L>): Task {
         key,
       };
     };
-    return { pictureKey, key, render };
+    const edits = (editRng: Rng): TaskEdit[] => drawEdits(definition, layout, editRng);
+    return { pictureKey, key, render, edits };
   };
   return {
     answers,

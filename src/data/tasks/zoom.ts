@@ -5,6 +5,7 @@ import type { Difficulty } from '../example.ts';
 import { createRaster, crop, enlarge, fillRect } from '../raster.ts';
 import type { Color, Raster } from '../raster.ts';
 import { captionCells, CELL_SIZE, defineTask, GRID_SIZE, PICTURE_SIZE } from './task.ts';
+import type { EditGroup } from './task.ts';
 
 /** The nine frame colours by name; a picture has each of them once. */
 export const TILE_COLORS = {
@@ -138,6 +139,56 @@ function targetLetter({ letters, target }: ZoomLayout): Letter {
   return letters[target] ?? 'a';
 }
 
+/** Tile a step away, undefined beyond the border. */
+function tileAt(tile: number, rows: number, columns: number): number | undefined {
+  const column = (tile % NUM_TILES_SIDE) + columns;
+  const row = Math.floor(tile / NUM_TILES_SIDE) + rows;
+  const isInside = Math.min(row, column) >= 0 && Math.max(row, column) < NUM_TILES_SIDE;
+  return isInside ? row * NUM_TILES_SIDE + column : undefined;
+}
+
+/** The list with two entries exchanged. */
+function swapped<T>(items: readonly T[], a: number, b: number): T[] {
+  return items.map((item, i) => items[i === a ? b : i === b ? a : i] ?? item);
+}
+
+function editTiles(layout: ZoomLayout): EditGroup<ZoomLayout>[] {
+  const { colors, letters, target, relation } = layout;
+  const anchor = colors.indexOf(ANCHOR);
+  const all = letters.map((_, tile) => tile);
+  const others = all.filter((tile) => tile !== target);
+  const plain = all.filter((tile) => tile !== anchor);
+  const unused = TILE_LETTERS.filter((letter) => !letters.includes(letter));
+  const step = RELATIONS.find(({ words }) => words === relation) ?? { row: 0, column: 0 };
+  const relettered = (tile: number): ZoomLayout[] =>
+    unused.map((letter) => ({ ...layout, letters: letters.with(tile, letter) }));
+  return [
+    {
+      effect: 'flip',
+      what: 'the red frame is moved',
+      layouts: plain.flatMap((tile) => {
+        const seen = tileAt(tile, step.row, step.column);
+        return seen === undefined
+          ? []
+          : [{ ...layout, colors: swapped(colors, anchor, tile), target: seen }];
+      }),
+    },
+    { effect: 'flip', what: 'the letter is another one', layouts: relettered(target) },
+    {
+      effect: 'control',
+      what: 'a letter elsewhere is another',
+      layouts: others.flatMap(relettered),
+    },
+    {
+      effect: 'control',
+      what: 'two other frames change colours',
+      layouts: plain.flatMap((a) =>
+        plain.filter((b) => a < b).map((b) => ({ ...layout, colors: swapped(colors, a, b) })),
+      ),
+    },
+  ];
+}
+
 /**
  * Which letter is on, or next to, the red tile. Auxiliary: the card of that tile enlarged.
  *
@@ -169,4 +220,5 @@ export const zoom = defineTask<ZoomLayout>({
     }),
   auxiliaryCaption: (layout) =>
     captionCells((row, column) => (hasInk(targetLetter(layout), row, column) ? 'ink' : 'blank')),
+  edits: editTiles,
 });

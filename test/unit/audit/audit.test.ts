@@ -1,6 +1,8 @@
 // Owns the tests of a whole audit on real files: journals, resume, recomputation, canaries.
+import { spawnSync } from 'node:child_process';
 import { cp, readFile, readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runAudit } from '../../../src/audit/audit.ts';
 import type { AuditEvent, AuditOptions } from '../../../src/audit/audit.ts';
@@ -145,6 +147,19 @@ describe('an audit', () => {
     expect(await summariseAudit(out)).toEqual(audit);
     const before = await readFile(join(way.folder, 'whole/audit.json'), 'utf8');
     expect(await readFile(join(out, 'audit.json'), 'utf8')).toBe(before);
+  });
+
+  it('agrees with code of its own that recomputes every number, which notices a wrong one', async () => {
+    const out = join(way.folder, 'recomputed');
+    await cp(join(way.folder, 'whole'), out, { recursive: true });
+    const script = fileURLToPath(new URL('../../../tools/recompute-audit.ts', import.meta.url));
+    const recompute = (): string =>
+      spawnSync(process.execPath, ['--import', 'tsx', script, out], { encoding: 'utf8' }).stdout;
+    expect(recompute()).toMatch(/\d{2,} passed, 0 failed\n$/);
+    const path = join(out, 'audit.json');
+    const text = await readFile(path, 'utf8');
+    await writeFile(path, text.replace(/"trigger": [\d.]+/, '"trigger": 0.123'));
+    expect(recompute()).toMatch(/ 1 failed\n$/);
   });
 
   it('refuses the folder of another audit, with what differs', async () => {
