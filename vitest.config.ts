@@ -7,6 +7,8 @@ export default defineConfig({
     projects: [
       { test: { ...common, name: 'unit', include: ['test/unit/**/*.test.ts'] } },
       { test: { ...common, name: 'golden', include: ['test/golden/**/*.test.ts'] } },
+      // Trains models whose truth is known, for minutes.
+      { test: { ...common, name: 'known', include: ['test/known/**/*.test.ts'] } },
       // Needs Chromium: `apt-get install chromium`, or CHROMIUM_PATH.
       {
         test: {
