@@ -1,4 +1,5 @@
-// Times pictures from file bytes to pixel_values, ours beside the original's; `npx tsx bench/preprocess.ts [rounds]`, last line JSON.
+// Times pictures from file bytes to pixel_values, ours beside the original's; `npx tsx bench/preprocess.ts [rounds]`, last line JSON;
+// `table` in the place of a number prints the Markdown table of the kept result.
 //
 // The original is Hugging Face's processor on Pillow, in the environment that tools/reference/setup.sh
 // makes. Each side runs in a fresh process a round; sides and pictures change order every round.
@@ -171,6 +172,41 @@ async function parent(numRounds: number): Promise<void> {
   }
 }
 
+interface KeptResult {
+  readonly results: readonly {
+    readonly name: string;
+    readonly rows: number;
+    readonly ours: { readonly wallMs: number; readonly cpuMs: number };
+    readonly original: { readonly wallMs: number; readonly cpuMs: number };
+    readonly ratio: { readonly wall: number; readonly cpu: number };
+  }[];
+  readonly machine: { readonly loads: readonly number[] };
+}
+
+function table(): string {
+  const path = new URL('results/preprocess.json', import.meta.url);
+  const { results, machine } = JSON.parse(readFileSync(path, 'utf8')) as KeptResult;
+  const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+  return [
+    row(['picture', 'patches', 'ours ms', "original's ms", 'ratio', 'ratio of processor time']),
+    row(['---', '---:', '---:', '---:', '---:', '---:']),
+    ...results.map(({ name, rows, ours: mine, original, ratio }) =>
+      row([
+        name,
+        String(rows),
+        mine.wallMs.toFixed(1),
+        original.wallMs.toFixed(1),
+        ratio.wall.toFixed(2),
+        ratio.cpu.toFixed(2),
+      ]),
+    ),
+    '',
+    `Load ${Math.min(...machine.loads).toFixed(1)} to ${Math.max(...machine.loads).toFixed(1)}.`,
+    '',
+  ].join('\n');
+}
+
 const [mode, ...rest] = process.argv.slice(2);
-if (mode === 'child') console.log(JSON.stringify(await ours(rest)));
+if (mode === 'table') console.log(table());
+else if (mode === 'child') console.log(JSON.stringify(await ours(rest)));
 else await parent(Number(mode ?? 4));
