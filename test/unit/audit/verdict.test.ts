@@ -266,9 +266,15 @@ describe('whose latents are exchanged', () => {
     expect(donorOf(rows, 3)).toBe(0);
   });
 
-  it('is nobody without latents, or without another span of the same length', () => {
-    const rows = [row('a', 'x', 4), row('a', 'y', 3), row('a', 'z', 0)];
-    expect(rows.map((_, i) => donorOf(rows, i))).toEqual([undefined, undefined, undefined]);
+  it('is nobody without latents, or without another span', () => {
+    const rows = [row('a', 'x', 4), row('a', 'z', 0)];
+    expect(rows.map((_, i) => donorOf(rows, i))).toEqual([undefined, undefined]);
+  });
+
+  it('is somebody whole before anybody else, where spans were cut off or written twice', () => {
+    const rows = [row('a', 'x', 8), row('a', 'y', 3), row('b', 'z', 4), row('a', 'w', 4)];
+    // Two spans: read from the start again. A cut span: the first of a whole one.
+    expect(rows.map((_, i) => donorOf(rows, i))).toEqual([3, 3, 3, 0]);
   });
 });
 
