@@ -36,24 +36,28 @@ export function latentsOf({ result }: Pick<CleanRow, 'result'>): Float32Array | 
 }
 
 /**
- * Whose latents a row gets as "another example's": the next row, cyclic, that wrote as many and is
- * of the same task with another answer; else of the same task; else of any. Undefined when no
- * other row wrote as many. Worked example: rows of task a answering x, x, y give row 0 to row 2.
+ * Whose latents a row gets as "another example's": the next row, cyclic, that wrote at least as many
+ * and is of the same task with another answer; else of the same task; else of any. Where nobody wrote
+ * as many (a second span), of those who wrote most, whose latents are then read from the start again.
+ * Undefined without latents, and when no other row wrote any.
+ * Worked example: rows of task a answering x, x, y give row 0 to row 2.
  */
 export function donorOf(rows: readonly CleanRow[], index: number): number | undefined {
   const own = rows[index];
   const count = own?.result.latents.length ?? 0;
   if (!own || count === 0) return undefined;
-  let best: { readonly at: number; readonly rank: number } | undefined;
+  let best: { readonly at: number; readonly filled: number; readonly rank: number } | undefined;
   for (let offset = 1; offset < rows.length; offset++) {
     const at = (index + offset) % rows.length;
     const other = rows[at];
-    if (other?.result.latents.length !== count) continue;
+    const filled = Math.min(count, other?.result.latents.length ?? 0);
+    if (!other || filled === 0) continue;
     const isSameTask = other.prediction.task === own.prediction.task;
     const isOtherAnswer = other.prediction.expected !== own.prediction.expected;
     const rank = isSameTask ? (isOtherAnswer ? 2 : 1) : 0;
-    if (rank === 2) return at;
-    if (rank > (best?.rank ?? -1)) best = { at, rank };
+    if (filled === count && rank === 2) return at;
+    const isBetter = !best || filled > best.filled || (filled === best.filled && rank > best.rank);
+    if (isBetter) best = { at, filled, rank };
   }
   return best?.at;
 }
@@ -224,7 +228,10 @@ export class ArmBatch {
   }
 
   private checkGiven(arm: ArmSpec, given: readonly (Float32Array | undefined)[]): void {
-    const missing = this.rows.findIndex((_, i) => this.held[i] === true && !given[i]);
+    // A row that reached the limit of tokens at the start of its span reads nothing.
+    const reads = (row: CleanRow, i: number): boolean =>
+      this.held[i] === true && row.result.latents.length > 0;
+    const missing = this.rows.findIndex((row, i) => reads(row, i) && !given[i]);
     if (missing < 0) return;
     throw new RuntimeError({
       what: `the arm ${arm.name} has no vectors for example ${this.rows[missing]?.item.example.id ?? ''}`,

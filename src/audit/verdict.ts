@@ -1,6 +1,6 @@
 // Owns what an audit concludes: canaries first, then the verdict and the card's figures; a pure function of journals.
-import { itemsNeeded } from '../evaluate/effects.ts';
 import type { PairedEffect } from '../evaluate/effects.ts';
+import { LEAST_DIFFERING, betterArm, cautiousInterval, questionsFor } from './caution.ts';
 import type { ArmRecord, AuditFacts, Journals } from './part.ts';
 import { DESTRUCTIVE_ARMS, cleanAgainst } from './parts/replacement.ts';
 import type { Canary, CardFigure, Verdict } from './types.ts';
@@ -88,17 +88,14 @@ function sentence({ what, effect }: Comparison): string {
 const pText = (p: number): string => (p < 0.001 ? '< 0.001' : `= ${p.toFixed(3)}`);
 
 /** Questions that would show the difference that was seen, or half of the margin where none was. */
-function questionsFor({ difference, mcNemar, n }: PairedEffect): number {
-  const seen = Math.max(Math.abs(difference.mean), MARGIN / 2);
-  const split = mcNemar ? (mcNemar.numFirstOnly + mcNemar.numSecondOnly) / n : seen;
-  return itemsNeeded({ difference: seen, discordant: Math.min(1, Math.max(split, seen)) });
-}
+const questions = (effect: PairedEffect): number => questionsFor(effect, MARGIN / 2);
 
 /**
  * What the journals say of the latents. A failed canary refuses any verdict. `used`: clean beats
- * all three of `NEEDED`, intervals excluding 0. `harmful`: clean is worse than no span, interval
- * excluding 0. `not-used`: against another example's latents the whole interval lies within
- * MARGIN, so what is in the span does not matter. Else `open`.
+ * all three of `NEEDED`. `harmful`: clean is worse than no span. Both need an interval without 0 and
+ * an exact test below 5 % (`betterArm`). `not-used`: against another example's latents the whole
+ * interval (`cautiousInterval`) lies within MARGIN, so what is in the span does not matter, and more
+ * answers than that are right, so that there was something to lose. Else `open`.
  */
 export function verdictOf(
   journals: Journals,
@@ -106,20 +103,13 @@ export function verdictOf(
   facts: AuditFacts,
 ): Verdict {
   const failed = checks.filter(({ passed }) => !passed);
-  if (failed.length > 0) {
-    return {
-      kind: 'refused',
-      sentence: `No verdict: ${failed.map(({ name }) => name).join(' and ')} failed, so the instrument or the model is not what it should be.`,
-      because: failed.map(({ name, seen, expected }) => `${name}: ${seen}; expected: ${expected}`),
-      wouldChange: refusedHelp(failed),
-    };
-  }
+  if (failed.length > 0) return refused(journals, failed);
   const comparisons = NEEDED.flatMap(({ name, what }): Comparison[] => {
     const effect = cleanAgainst(journals, name, facts.seed);
     return effect ? [{ what, effect }] : [];
   });
   const because = comparisons.map(sentence);
-  const isBetter = ({ effect }: Comparison): boolean => effect.difference.low > 0;
+  const isBetter = ({ effect }: Comparison): boolean => betterArm(effect) === 'first';
   if (comparisons.length === NEEDED.length && comparisons.every(isBetter)) {
     const least = comparisons.toSorted(
       (a, b) => a.effect.difference.low - b.effect.difference.low,
@@ -134,7 +124,7 @@ export function verdictOf(
     };
   }
   const suppressed = comparisons.find(({ what }) => what === 'no span at all');
-  if (suppressed && suppressed.effect.difference.high < 0) {
+  if (suppressed && betterArm(suppressed.effect) === 'second') {
     return {
       kind: 'harmful',
       sentence: 'The latents do harm: answers are better when no span is written.',
@@ -143,8 +133,9 @@ export function verdictOf(
     };
   }
   const content = comparisons.find(({ what }) => what === NEEDED[0].what);
-  const within = content?.effect.difference;
-  if (content && within && within.low > -MARGIN && within.high < MARGIN) {
+  const within = content && cautiousInterval(content.effect);
+  const hasRight = content !== undefined && content.effect.first > MARGIN;
+  if (hasRight && within && within.low > -MARGIN && within.high < MARGIN) {
     const slots = comparisons.filter(({ what }) => what !== NEEDED[0].what);
     const helps = slots.length > 0 && slots.every(isBetter);
     return {
@@ -153,25 +144,72 @@ export function verdictOf(
         ? "The span helps, but not by what is in it: another example's latents do as well."
         : "The latents are not used: another example's do as well.",
       because,
-      wouldChange: `An effect above ${points(Math.max(Math.abs(within.low), Math.abs(within.high)))} points is excluded here; a smaller one would need about ${questionsFor(content.effect).toLocaleString('en')} questions.`,
+      wouldChange: `An effect above ${points(Math.max(Math.abs(within.low), Math.abs(within.high)))} points is excluded here; a smaller one would need about ${questions(content.effect).toLocaleString('en')} questions.`,
     };
   }
-  const needed = Math.max(0, ...comparisons.map(({ effect }) => questionsFor(effect)));
+  return { kind: 'open', because, ...openWords(comparisons, content) };
+}
+
+/** Why nothing can be said, and what would help. */
+function openWords(
+  comparisons: readonly Comparison[],
+  content: Comparison | undefined,
+): Pick<Verdict, 'sentence' | 'wouldChange'> {
+  const needed = Math.max(0, ...comparisons.map(({ effect }) => questions(effect)));
+  const more = `About ${needed.toLocaleString('en')} questions would show differences of this size (power 0.8).`;
+  if (!content) {
+    return {
+      sentence: "Open: there is nothing to hold the latents against, as no other example's fit.",
+      wouldChange: 'Two questions at least whose responses have a whole span.',
+    };
+  }
+  const { n, first } = content.effect;
+  if (n < LEAST_DIFFERING) {
+    return {
+      sentence: `Open: ${n} ${n === 1 ? 'question is' : 'questions are'} too few for an interval; ${LEAST_DIFFERING} is the least.`,
+      wouldChange: more,
+    };
+  }
+  if (first <= MARGIN) {
+    return {
+      sentence: 'Open: hardly any answer is right, so there is nothing that latents could decide.',
+      wouldChange: `A model, or questions, with more than ${percent(MARGIN)} right answers.`,
+    };
+  }
+  if (betterArm(content.effect) === 'first') {
+    return {
+      sentence:
+        'Open: what is in the latents changes answers, but it is not shown that writing them helps.',
+      wouldChange: more,
+    };
+  }
   return {
-    kind: 'open',
     sentence: 'Open: these questions do not tell whether the latents are used.',
-    because,
-    wouldChange:
-      needed > 0
-        ? `About ${needed.toLocaleString('en')} questions would show differences of this size (power 0.8).`
-        : 'The replacement part, with the arms other, markers-only and zero-latent.',
+    wouldChange: more,
   };
 }
 
-function refusedHelp(failed: readonly Canary[]): string {
+function refused(journals: Journals, failed: readonly Canary[]): Verdict {
+  // Without a span the other canaries have nothing to look at, and nothing to say.
+  const silent = failed.find(({ name }) => name === 'trigger');
+  const told = silent ? [silent] : failed;
+  const names = told.map(({ name }) => name).join(' and ');
+  return {
+    kind: 'refused',
+    sentence: silent
+      ? 'No verdict: trigger failed, no response has a span, so there are no latents to judge.'
+      : `No verdict: ${names} failed, so the instrument or the model is not what it should be.`,
+    because: told.map(({ name, seen, expected }) => `${name}: ${seen}; expected: ${expected}`),
+    wouldChange: refusedHelp(journals, told),
+  };
+}
+
+function refusedHelp(journals: Journals, failed: readonly Canary[]): string {
   const names = failed.map(({ name }) => name);
   if (names.includes('trigger'))
     return 'A model that writes latents on these questions: train one with `gapvl train`, or check the tokens with `gapvl tokens add`.';
+  if (spansOf(journals.arm('clean')).every(({ logitsHash }) => logitsHash === null))
+    return 'Responses that go on behind their span: all of these reach the limit of tokens before.';
   return names.includes('identity')
     ? 'Decoding that gives the same bits twice: mend the injection of given vectors first.'
     : 'Vectors that reach the input: mend the injection of latents first.';

@@ -85,7 +85,6 @@ export async function replacementArms(context: AuditContext): Promise<ArmSpec[]>
     given('identity', needed),
     given('repeat-first', (row) => repeatRow(needed(row).subarray(0, width), numLatents)),
     given('permuted', (row) => permutedRows(needed(row), width, rngOf('permuted', row))),
-    given('mean', () => mean_KD),
     given('zero-vector', () => new Float32Array(width)),
     given('constant-slots', () => pad_D),
     own('noise-unit', { intervention: { kind: 'noise', law: 'unit' } }),
@@ -97,6 +96,7 @@ export async function replacementArms(context: AuditContext): Promise<ArmSpec[]>
     }),
     ZERO_LATENT_ARM,
   ];
+  if (whole.length > 0) arms.push(given('mean', () => mean_KD));
   if (numLatents > 1) {
     const half = Math.floor(numLatents / 2);
     arms.push(own('truncated', { intervention: { kind: 'clean' }, numLatents: half }));
@@ -238,6 +238,8 @@ function missingNotes(names: readonly string[]): string[] {
     notes.push('oracle and pooled noise are left out: some examples have no auxiliary picture');
   if (!names.includes('other'))
     notes.push("another example's latents are left out: too few examples wrote a span");
+  if (!names.includes('mean'))
+    notes.push('the mean latent is left out: every span was cut off by the limit of tokens');
   if (!names.includes('noise-spectrum'))
     notes.push('noise by eigenvalues is left out: the model has no PCA basis');
   return notes;

@@ -1,6 +1,7 @@
 // Tests what an audit concludes, on journals written by hand.
 import { describe, expect, it } from 'vitest';
 import { donorOf } from '../../../src/audit/arms.ts';
+import { betterArm, cautiousInterval, questionsFor } from '../../../src/audit/caution.ts';
 import type { ArmRecord, CleanRow, Journals } from '../../../src/audit/part.ts';
 import { forcedCounts } from '../../../src/audit/parts/exposure.ts';
 import { REPLACEMENT_PART } from '../../../src/audit/parts/replacement.ts';
@@ -12,6 +13,8 @@ import {
 } from '../../../src/audit/replacements.ts';
 import type { Measured } from '../../../src/audit/types.ts';
 import { canaries, cardFigures, verdictOf } from '../../../src/audit/verdict.ts';
+import { pairedEffect } from '../../../src/evaluate/effects.ts';
+import type { PairedEffect } from '../../../src/evaluate/effects.ts';
 import { Rng } from '../../../src/rng.ts';
 
 const FACTS = { seed: 1, numLatents: 4, variant: 'GAP' };
@@ -85,6 +88,45 @@ describe('the verdict', () => {
     );
   });
 
+  it('is "open" with so few questions that an interval without width says nothing', () => {
+    const same = { clean: 2, other: 2, 'markers-only': 2, 'zero-latent': 2 };
+    expect(verdict(sound(2, same))).toMatchObject({
+      kind: 'open',
+      sentence: /2 questions are too few for an interval; 6 is the least/,
+      wouldChange: /About 312 questions/,
+    });
+    const apart = { clean: 5, other: 0, 'markers-only': 0, 'zero-latent': 0 };
+    expect(verdict(sound(5, apart)).kind).toBe('open');
+    expect(
+      verdict(sound(5, { clean: 0, other: 0, 'markers-only': 0, 'zero-latent': 5 })).kind,
+    ).toBe('open');
+    // 40 questions without a difference still allow one of 9 points.
+    const forty = { clean: 40, other: 40, 'markers-only': 40, 'zero-latent': 40 };
+    expect(verdict(sound(40, forty)).kind).toBe('open');
+  });
+
+  it('is "open" when nothing is right, as then nothing can be lost', () => {
+    const none = { clean: 0, other: 0, 'markers-only': 0, 'zero-latent': 0 };
+    expect(verdict(sound(400, none))).toMatchObject({ kind: 'open', sentence: /hardly any/ });
+  });
+
+  it('says that content matters when it does but writing latents does not help', () => {
+    const right = { clean: 180, other: 60, 'markers-only': 180, 'zero-latent': 180 };
+    expect(verdict(sound(200, right))).toMatchObject({
+      kind: 'open',
+      sentence: /what is in the latents changes answers/,
+    });
+  });
+
+  it('says of responses that end with their span that the limit of tokens is the reason', () => {
+    const base = sound(200, { clean: 0, other: 0, 'markers-only': 0, 'zero-latent': 0 });
+    const cut: Journals = {
+      ...base,
+      arm: (name) => base.arm(name).map((r) => ({ ...r, logitsHash: null })),
+    };
+    expect(verdict(cut)).toMatchObject({ kind: 'refused', wouldChange: /limit of tokens/ });
+  });
+
   it('is refused when latents replaced by themselves change a single response', () => {
     const right = { clean: 180, other: 60, 'markers-only': 60, 'zero-latent': 60 };
     const base = sound(200, right);
@@ -118,6 +160,41 @@ describe('the verdict', () => {
       arm: (name) => base.arm(name).map((r) => ({ ...r, triggered: false })),
     };
     expect(verdict(silent).sentence).toContain('trigger');
+    expect(verdict(silent).because).toHaveLength(1);
+  });
+});
+
+describe('a cautious interval', () => {
+  const effect = (numFirstOnly: number, numSecondOnly: number, n: number): PairedEffect => {
+    const scores = (from: number, to: number): number[] =>
+      Array.from({ length: n }, (_, i) => (i >= from && i < to ? 1 : 0));
+    const first = scores(0, numFirstOnly);
+    const second = scores(numFirstOnly, numFirstOnly + numSecondOnly);
+    return pairedEffect({ first, second, rng: new Rng(1) });
+  };
+
+  it('is as the worked example says, and never inside of the bootstrap', () => {
+    expect(effect(0, 0, 2).difference).toMatchObject({ low: 0, high: 0 });
+    expect(cautiousInterval(effect(0, 0, 2)).high).toBeCloseTo(0.658, 3);
+    expect(cautiousInterval(effect(0, 0, 400)).low).toBeCloseTo(-0.0095, 4);
+    for (const [a, b] of [
+      [0, 3],
+      [40, 10],
+      [1, 0],
+      [100, 0],
+    ] as const) {
+      const found = effect(a, b, 100);
+      const { low, high } = cautiousInterval(found);
+      expect(low).toBeLessThanOrEqual(found.difference.low);
+      expect(high).toBeGreaterThanOrEqual(found.difference.high);
+    }
+  });
+
+  it('names no arm better before the exact test does', () => {
+    expect(betterArm(effect(5, 0, 5))).toBeUndefined();
+    expect(betterArm(effect(6, 0, 6))).toBe('first');
+    expect(betterArm(effect(0, 6, 6))).toBe('second');
+    expect(questionsFor(effect(2, 0, 2), 0.025)).toBe(6);
   });
 });
 
@@ -189,9 +266,15 @@ describe('whose latents are exchanged', () => {
     expect(donorOf(rows, 3)).toBe(0);
   });
 
-  it('is nobody without latents, or without another span of the same length', () => {
-    const rows = [row('a', 'x', 4), row('a', 'y', 3), row('a', 'z', 0)];
-    expect(rows.map((_, i) => donorOf(rows, i))).toEqual([undefined, undefined, undefined]);
+  it('is nobody without latents, or without another span', () => {
+    const rows = [row('a', 'x', 4), row('a', 'z', 0)];
+    expect(rows.map((_, i) => donorOf(rows, i))).toEqual([undefined, undefined]);
+  });
+
+  it('is somebody whole before anybody else, where spans were cut off or written twice', () => {
+    const rows = [row('a', 'x', 8), row('a', 'y', 3), row('b', 'z', 4), row('a', 'w', 4)];
+    // Two spans: read from the start again. A cut span: the first of a whole one.
+    expect(rows.map((_, i) => donorOf(rows, i))).toEqual([3, 3, 3, 0]);
   });
 });
 
