@@ -8,7 +8,7 @@ const TYPESCRIPT = [
   'test/**/*.ts',
   'recipes/**/*.ts',
   'bench/**/*.ts',
-  'tools/*.ts',
+  'tools/**/*.ts',
   'vitest.config.ts',
 ];
 
