@@ -72,6 +72,19 @@ export function requestOf(item: PreparedExample, seed: number): GenerationReques
   };
 }
 
+/**
+ * Settings under which no span is written. The budget of text stays: what a span and its two markers
+ * would have taken is not there to be written.
+ */
+export function withoutSpan(clean: GenerationSettings): GenerationSettings {
+  const { numLatents, maxNewTokens } = clean;
+  return {
+    ...clean,
+    intervention: { kind: 'zero-latent' },
+    maxNewTokens: maxNewTokens - numLatents - 2,
+  };
+}
+
 function settingsOf(arm: ArmSpec, clean: GenerationSettings): GenerationSettings {
   const numLatents = arm.numLatents ?? clean.numLatents;
   return {
@@ -80,7 +93,10 @@ function settingsOf(arm: ArmSpec, clean: GenerationSettings): GenerationSettings
     calibration: arm.calibration ?? clean.calibration,
     numLatents,
     // The budget of text stays; a shorter span leaves less to write.
-    maxNewTokens: clean.maxNewTokens - clean.numLatents + numLatents,
+    maxNewTokens:
+      arm.intervention.kind === 'zero-latent'
+        ? withoutSpan(clean).maxNewTokens
+        : clean.maxNewTokens - clean.numLatents + numLatents,
     keepAfterSpan: true,
     ...(arm.afterSpan ? { afterSpan: arm.afterSpan } : {}),
   };

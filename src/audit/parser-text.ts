@@ -1,6 +1,7 @@
 // Owns responses cut behind their parser text and given with another one; the parser part decodes on from there.
 import { TAGS } from '../data/format.ts';
 import type { ResponsePrefix } from '../generate/generate.ts';
+import { DataError } from '../errors.ts';
 import type { ModelBundle } from '../model/bundle.ts';
 import type { CleanRow } from './part.ts';
 
@@ -37,6 +38,17 @@ export function parserPlace(bundle: ModelBundle, ids: readonly number[]): Parser
   if (start === undefined) return undefined;
   const end = tokensUpTo(bundle, ids, TAGS.parserClose, start);
   return end === undefined ? undefined : { start, end };
+}
+
+/** Whether words can be given as plain text: the vocabulary has them, and they spell no special token. */
+export function isPlain(bundle: ModelBundle, words: string): boolean {
+  try {
+    bundle.tokenizer.encodePieces([{ text: ` ${words}`, trusted: false }]);
+    return true;
+  } catch (error) {
+    if (error instanceof DataError) return false;
+    throw error;
+  }
 }
 
 /**

@@ -13,7 +13,7 @@ import { promptIds } from '../model/bundle.ts';
 import type { PictureEncoder } from '../model/picture-encoder.ts';
 import { rasterGrid } from '../processor/patches.ts';
 import { joinRows } from './latent-distance.ts';
-import { requestOf } from './arms.ts';
+import { requestOf, withoutSpan } from './arms.ts';
 import type { PartRecord } from './part.ts';
 
 /** An answer and its verdict. */
@@ -86,10 +86,9 @@ export async function* oracleInformativeness(
 ): AsyncGenerator<OracleRecord[], void> {
   const { decoder, items, seed, batchSize, signal, done = 0 } = options;
   const { tokenizer } = decoder.model.bundle;
-  const settings: GenerationSettings = {
-    ...options.generation,
-    intervention: { kind: writesLatents(decoder.model) ? 'zero-latent' : 'clean' },
-  };
+  const settings: GenerationSettings = writesLatents(decoder.model)
+    ? withoutSpan(options.generation)
+    : { ...options.generation, intervention: { kind: 'clean' } };
   const answerAll = async (
     requests: readonly (GenerationRequest | undefined)[],
     chunk: readonly PreparedExample[],

@@ -44,13 +44,14 @@ function evaluateOptions(
   options: RunSettings,
 ): EvaluateOptions {
   const numLatents = model.settings?.numLatents ?? 0;
+  // A suppressed span leaves its tokens unwritten, and must not leave them to the text.
+  const hasSpan = numLatents > 0 && intervention !== 'zero-latent';
   return {
     seed: options.seed,
     batchSize: EVALUATION_BATCH,
     numLatents,
     // A span has its two markers besides.
-    maxNewTokens:
-      (options.maxTextTokens ?? RESPONSE_TOKENS) + (numLatents > 0 ? numLatents + 2 : 0),
+    maxNewTokens: (options.maxTextTokens ?? RESPONSE_TOKENS) + (hasSpan ? numLatents + 2 : 0),
     temperature: options.temperature ?? 0,
     ...interventionOf(intervention, options.emaDecay),
     ...(options.signal ? { signal: options.signal } : {}),

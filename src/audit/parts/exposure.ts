@@ -1,10 +1,13 @@
 // Owns the exposure gap of an audit: the first m latents are the true ones, the rest the model's own; audit.ts lists it.
 // Axes: K latents of a span, D hidden.
 import { Rng } from '../../rng.ts';
-import { clusteredInterval } from '../../evaluate/effects.ts';
+import { pairedEffect } from '../../evaluate/effects.ts';
 import { projectOntoPlane } from '../../latent/pca.ts';
+import { toldPercent, toldPoints } from '../measured.ts';
 import type { ArmRecord, ArmSpec, AuditContext, AuditFacts, CleanRow, Journals } from '../part.ts';
 import type { PartDefinition } from '../part.ts';
+import { hit, measuredShare } from '../rates.ts';
+import { oracleArm } from '../shared-arms.ts';
 import type { AuditPart, Measured } from '../types.ts';
 
 /** Shares of a span that are forced; ours: enough to see a slope. */
@@ -25,22 +28,41 @@ function targets(context: AuditContext, row: CleanRow): Float32Array | undefined
 }
 
 function exposureArms(context: AuditContext): ArmSpec[] {
-  return forcedCounts(context.generation.numLatents).map((count) => ({
-    name: `forced-${count}`,
-    title: `First ${count} latents forced`,
-    intervention: { kind: 'forced', count },
-    given: (row) => targets(context, row),
-  }));
+  const oracle = oracleArm(context);
+  return [
+    ...forcedCounts(context.generation.numLatents).map((count): ArmSpec => ({
+      name: `forced-${count}`,
+      title: `First ${count} latents forced`,
+      intervention: { kind: 'forced', count },
+      given: (row) => targets(context, row),
+    })),
+    // All of them forced: the last step.
+    ...(oracle ? [oracle] : []),
+  ];
 }
 
-const accuracy = (records: readonly ArmRecord[], rng: Rng): Measured => {
-  const { mean, low, high } = clusteredInterval(
-    records.map(({ correct }) => (correct ? 1 : 0)),
-    records.map(({ cluster }) => cluster),
+const accuracy = (records: readonly ArmRecord[], rng: Rng): Measured | null =>
+  measuredShare(
+    records.map(({ cluster, correct }) => hit(cluster, correct)),
     rng,
   );
-  return { value: mean, low, high };
-};
+
+/** What forcing all latents gives over forcing none, on rows that wrote a span. */
+function gapFinding(journals: Journals, rng: Rng): string[] {
+  const [clean, forced] = ['clean', 'oracle'].map((name) =>
+    journals.arm(name).filter(({ triggered }) => triggered),
+  );
+  if (!clean || !forced || clean.length === 0 || forced.length !== clean.length) return [];
+  const { first, second, difference, n } = pairedEffect({
+    first: forced.map(({ correct }) => Number(correct)),
+    second: clean.map(({ correct }) => Number(correct)),
+    clusters: clean.map(({ cluster }) => cluster),
+    rng,
+  });
+  return [
+    `Free running answers ${toldPercent(second)} of ${n} rows with a span, all latents forced ${toldPercent(first)}: the gap is ${toldPoints(difference)}.`,
+  ];
+}
 
 function meanError(records: readonly ArmRecord[]): number | null {
   const errors = records.flatMap(({ targetError }) => targetError ?? []);
@@ -56,26 +78,20 @@ function summarise(journals: Journals, facts: AuditFacts): AuditPart {
   const found = steps.flatMap(({ m, name }) => {
     const spans = journals.arm(name).filter(({ triggered }) => triggered);
     if (spans.length === 0) return [];
-    const rng = new Rng(facts.seed).fork(`exposure ${name}`);
-    return [{ m, name, n: spans.length, accuracy: accuracy(spans, rng), error: meanError(spans) }];
+    const value = accuracy(spans, new Rng(facts.seed).fork(`exposure ${name}`));
+    return value ? [{ m, name, n: spans.length, accuracy: value, error: meanError(spans) }] : [];
   });
   const items = found.map(({ name }) => `items/arm-${name}.jsonl`);
-  const [first, last] = [found[0], found.at(-1)];
   return {
     name: 'exposure',
     title: 'Exposure gap',
     definition:
       'The first m latents of a span are the embeddings of the auxiliary picture (on the plane of ' +
       "the head where it has one), the rest are the model's own predictions after them. Error: mean " +
-      'squared distance of its own latents to their targets, over the mean squared distance of the ' +
-      'targets from their mean; m = 0 is free running, m = K is the oracle. Rows with a span only.',
+      'squared distance of its own latents to the embeddings of the auxiliary picture, over the mean ' +
+      'squared distance of those from their mean within the picture; m = 0 is free running, m = K is the oracle. Rows with a span only.',
     source: 'scheduled sampling, Bengio et al. 2015, for the question; the sweep over m is ours',
-    findings:
-      first && last && last !== first
-        ? [
-            `Free running answers ${(100 * first.accuracy.value).toFixed(1)} %, all latents forced ${(100 * last.accuracy.value).toFixed(1)} %: the gap is ${(100 * (last.accuracy.value - first.accuracy.value)).toFixed(1)} points.`,
-          ]
-        : [],
+    findings: gapFinding(journals, new Rng(facts.seed).fork('exposure gap')),
     tables: [
       {
         id: 'exposure',

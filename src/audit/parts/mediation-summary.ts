@@ -110,13 +110,13 @@ function similarityFigure(similarities: readonly Similarity[]): AuditFigure {
 function similarityFindings(similarities: readonly Similarity[]): string[] {
   const of = (kind: VectorKind): Similarity | undefined =>
     similarities.find((one) => one.kind === kind);
-  const means = (key: (typeof PAIRS)[number]['key'], kinds: readonly VectorKind[]): string =>
-    kinds
-      .flatMap((kind) => {
-        const interval = of(kind)?.[key];
-        return interval ? [`${KIND_NAMES[kind]} ${told(interval.mean)}`] : [];
-      })
-      .join(', ');
+  const meansTold = (what: string, key: (typeof PAIRS)[number]['key']): string[] => {
+    const means = VECTOR_KINDS.flatMap((kind) => {
+      const interval = of(kind)?.[key];
+      return interval ? [`${KIND_NAMES[kind]} ${told(interval.mean)}`] : [];
+    });
+    return means.length === 0 ? [] : [`${what}: ${means.join(', ')}.`];
+  };
   const [injected, targets] = [of('injected')?.samePlace, of('targets')?.samePlace];
   return [
     ...(injected
@@ -124,8 +124,8 @@ function similarityFindings(similarities: readonly Similarity[]): string[] {
           `At the same place of the span, latents of different examples of one task have mean cosine ${told(injected.mean)}${targets ? `, their targets ${told(targets.mean)}` : ''} (1: every example of a task writes the same).`,
         ]
       : []),
-    `Mean cosine between examples of one task: ${means('sameTask', ['injected', 'targets', 'query'])}; ${means('sameTask', ['latentStates', 'pictureStates', 'textStates'])}.`,
-    `Mean cosine within one example: ${means('within', ['injected', 'targets', 'query', 'latentStates', 'pictureStates', 'textStates'])}.`,
+    ...meansTold('Mean cosine between examples of one task', 'sameTask'),
+    ...meansTold('Mean cosine within one example', 'within'),
   ];
 }
 

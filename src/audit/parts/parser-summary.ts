@@ -115,7 +115,7 @@ function numberOf(cell: Cell | undefined): string {
 }
 
 function swapFinding(row: Row | undefined): string[] {
-  if (!row) return [];
+  if (!row || row['n'] === 0) return [];
   return [
     `With another example's latents the answer is that example's in ${percent(measuredOf(row, 'latents'))} (chance ${percent(row['chanceLatents'] as number | null)}) and the picture's own in ${percent(measuredOf(row, 'picture'))} (chance ${percent(row['chancePicture'] as number | null)}) of ${labelOf(row['n'])} examples.`,
   ];
@@ -124,7 +124,7 @@ function swapFinding(row: Row | undefined): string[] {
 function corruptedFinding(rows: readonly Row[]): string[] {
   return [PARSER_ARMS.other, PARSER_ARMS.random].flatMap(({ title }) => {
     const row = rows.find(({ text }) => text === title);
-    return row
+    return row && row['n'] !== 0
       ? [
           `${title}: the answer stays the same in ${percent(measuredOf(row, 'same'))} of ${labelOf(row['n'])} examples.`,
         ]

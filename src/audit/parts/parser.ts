@@ -8,7 +8,7 @@ import { Rng } from '../../rng.ts';
 import { donorOf } from '../arms.ts';
 import { drawDistractors } from '../candidates.ts';
 import { latentDistance, rowsOf } from '../latent-distance.ts';
-import { parserPlace, upToParser } from '../parser-text.ts';
+import { isPlain, parserPlace, upToParser } from '../parser-text.ts';
 import type { ArmSpec, AuditContext, CleanRow, PartDefinition } from '../part.ts';
 import { standingOf, wordOverlap } from '../ranks.ts';
 import type { Standing } from '../ranks.ts';
@@ -20,9 +20,11 @@ import { summariseParser } from './parser-summary.ts';
 /** Records journalled together. */
 const CHUNK = 100;
 
-/** What a row wrote as parser text, undefined without one that is closed. */
+/** What a row wrote as parser text, undefined without one that is closed and plain. */
 function textOf({ model }: AuditContext, { result, prediction }: CleanRow): string | undefined {
-  return parserPlace(model.bundle, result.ids) && parseResponse(prediction.response).parser;
+  const { bundle } = model;
+  const text = parserPlace(bundle, result.ids) && parseResponse(prediction.response).parser;
+  return text !== undefined && isPlain(bundle, text) ? text : undefined;
 }
 
 /**
@@ -53,12 +55,14 @@ function randomWords(pool: readonly string[], text: string, rng: Rng): string {
   return Array.from({ length: numWords(text) }, () => rng.pick(pool)).join(' ');
 }
 
-function wordPool(rows: readonly CleanRow[]): string[] {
+function wordPool({ rows, model }: AuditContext): string[] {
   const words = rows.flatMap(({ prediction }) => {
     const { think = '', parser = '' } = parseResponse(prediction.response);
     return `${think} ${parser}`.split(/\s+/u).filter((word) => word !== '');
   });
-  return [...new Set(words)].sort();
+  const plain = [...new Set(words)].filter((word) => isPlain(model.bundle, word));
+  // A row with a parser text is there, even if an empty one.
+  return plain.length === 0 ? [''] : plain.sort();
 }
 
 function arms(context: AuditContext): ArmSpec[] {
@@ -68,7 +72,7 @@ function arms(context: AuditContext): ArmSpec[] {
   const swapped = other ? [other] : [];
   const texts = rows.map((row) => textOf(context, row));
   if (texts.every((text) => text === undefined)) return swapped;
-  const pool = wordPool(rows);
+  const pool = wordPool(context);
   const root = new Rng(seed).fork('parser words');
   const clean = { intervention: { kind: 'clean' as const } };
   return [

@@ -8,6 +8,7 @@ import { textEmbeddings } from '../../model/text-embeddings.ts';
 import { TAGS } from '../../data/format.ts';
 import { Rng } from '../../rng.ts';
 import { latentsOf } from '../arms.ts';
+import { betterArm } from '../caution.ts';
 import { ZERO_LATENT_ARM, oracleArm, otherArm } from '../shared-arms.ts';
 import { meanOfSpans, permutedRows, pooledNoise, repeatRow } from '../replacements.ts';
 import type {
@@ -201,8 +202,8 @@ function summarise(journals: Journals, facts: AuditFacts): AuditPart {
       { key: 'arm', title: 'Latents', format: 'text' },
       { key: 'n', title: 'n', format: 'count' },
       { key: 'accuracy', title: 'accuracy %', format: 'percent' },
-      { key: 'onSpans', title: 'where a span was written %', format: 'percent' },
-      { key: 'trigger', title: 'wrote a span %', format: 'percent' },
+      { key: 'onSpans', title: 'on rows changed %', format: 'percent' },
+      { key: 'trigger', title: 'rows changed %', format: 'percent' },
       { key: 'difference', title: 'against clean, points', format: 'points' },
       { key: 'p', title: 'p, Holm', format: 'p' },
       { key: 'retention', title: 'retention R %', format: 'percent' },
@@ -211,7 +212,10 @@ function summarise(journals: Journals, facts: AuditFacts): AuditPart {
     ],
     rows,
     note:
-      `R = (accuracy - base) / (clean - base), base: ${TITLES[baseName] ?? baseName}. ` +
+      'Rows changed: those that open a span by themselves (the trigger rate); only they are decoded ' +
+      'again, all others keep their clean answer. ' +
+      `R = (accuracy - base) / (clean - base), base: ${TITLES[baseName] ?? baseName}; left empty ` +
+      'where clean is not above the base. ' +
       'Logits moved: largest change of a logit at the first position after the span. ' +
       'p: exact McNemar against clean, corrected for all rows of the table.',
     items,
@@ -228,7 +232,10 @@ function summarise(journals: Journals, facts: AuditFacts): AuditPart {
     findings: findingsOf(effects, clean),
     tables: [table, byTask(journals, names)],
     figures: [figureOf(rows, items)],
-    notes: missingNotes(names),
+    notes: [
+      ...missingNotes(names),
+      ...baseNotes(TITLES[baseName] ?? baseName, effects.get(baseName)),
+    ],
   };
 }
 
@@ -245,6 +252,23 @@ function missingNotes(names: readonly string[]): string[] {
   return notes;
 }
 
+/** Where retention means less than it looks. */
+function baseNotes(title: string, gain: PairedEffect | undefined): string[] {
+  if (!gain) return [];
+  return [
+    ...(gain.second === 0
+      ? [
+          `the base answers nothing right (${title}), so retention is a share of the clean accuracy, not of a gain`,
+        ]
+      : []),
+    ...(betterArm(gain) === 'first'
+      ? []
+      : [
+          `clean is not above the base (${title}) beyond chance, so retention divides by what may be nothing`,
+        ]),
+  ];
+}
+
 const points = (value: number): string => (100 * value).toFixed(1);
 
 function findingsOf(effects: ReadonlyMap<string, PairedEffect>, clean: number): string[] {
@@ -253,7 +277,7 @@ function findingsOf(effects: ReadonlyMap<string, PairedEffect>, clean: number): 
     if (!effect) return [];
     const { mean, low, high } = effect.difference;
     return [
-      `${TITLES[name] ?? name}: ${points(effect.second)} %, clean is ${points(mean)} points higher (${points(low)} to ${points(high)}).`,
+      `${TITLES[name] ?? name}: ${points(effect.second)} %, clean minus this is ${points(mean)} points (${points(low)} to ${points(high)}).`,
     ];
   });
   return [`Clean: ${points(clean)} %.`, ...told];
