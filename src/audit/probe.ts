@@ -89,12 +89,15 @@ export async function probe(
     const classes = Int32Array.from(members, (i) => names.indexOf(data.labels[i] ?? ''));
     numClasses += names.length;
     numMajority += Math.max(...names.map((_, c) => classes.filter((own) => own === c).length));
-    const folds = stratifiedFolds(classes, numFolds, rng.fork(`folds/${group}`));
     const rows = takeRows(data.features_NF, data.width, members);
-    const parts: PreparedFold[] = [];
-    for (let fold = 0; fold < numFolds; fold++) {
-      parts.push(await prepareFold(rows, data.width, folds, fold));
-    }
+    const partsFor = async (labels: Int32Array, stream: Rng): Promise<PreparedFold[]> => {
+      const folds = stratifiedFolds(labels, numFolds, stream);
+      const parts: PreparedFold[] = [];
+      for (let fold = 0; fold < numFolds; fold++)
+        parts.push(await prepareFold(rows, data.width, folds, fold));
+      return parts;
+    };
+    const parts = await partsFor(classes, rng.fork(`folds/${group}`));
     const own = crossValidate(parts, classes, names.length, options, rng.fork(`inner/${group}`));
     strengths.push(...own.strengths);
     members.forEach((index, i) => {
@@ -105,7 +108,9 @@ export async function probe(
     for (let shuffle = 0; shuffle < numShuffles; shuffle++) {
       const stream = rng.fork(`shuffle/${group}/${shuffle}`);
       const shuffled = Int32Array.from(stream.shuffle([...classes]));
-      const { predicted } = crossValidate(parts, shuffled, names.length, options, stream);
+      // Folds dealt by the true labels would be uneven in the shuffled ones, and the control too low.
+      const dealt = await partsFor(shuffled, stream.fork('folds'));
+      const { predicted } = crossValidate(dealt, shuffled, names.length, options, stream);
       const numRight = predicted.filter((guess, i) => guess === shuffled[i]).length;
       numShuffledRight[shuffle] = (numShuffledRight[shuffle] ?? 0) + numRight;
     }

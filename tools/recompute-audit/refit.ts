@@ -115,23 +115,25 @@ function chancesOf(
   });
 }
 
-/** The penalty of least cross entropy on inner folds, from the strongest on until it rises. */
+/** The penalty with the fewest wrong answers on inner folds, of equals that of least cross entropy. */
 function choose(problem: Problem, train: readonly number[], uniform: () => number): number {
   const inner = deal(problem.labels, train, NUM_INNER, uniform);
-  let [best, least] = [NaN, Infinity];
+  let best = { strength: NaN, wrong: Infinity, loss: Infinity };
   for (const strength of STRENGTHS) {
-    let loss = 0;
+    let [wrong, loss] = [0, 0];
     for (const test of inner) {
       const others = train.filter((i) => !test.includes(i));
       chancesOf(problem, others, test, strength).forEach((chances, t) => {
         const label = problem.labels[test[t] ?? -1] ?? '';
-        loss -= Math.log(Math.max(chances.get(label) ?? 0, 1e-12));
+        const chance = chances.get(label) ?? 0;
+        if ([...chances.values()].some((other) => other > chance)) wrong += 1;
+        loss -= Math.log(Math.max(chance, 1e-12));
       });
     }
-    if (loss >= least) break;
-    [best, least] = [strength, loss];
+    if (wrong < best.wrong || (wrong === best.wrong && loss < best.loss))
+      best = { strength, wrong, loss };
   }
-  return best;
+  return best.strength;
 }
 
 /** Labels in an order that `uniform` draws. */
@@ -147,9 +149,8 @@ function numReadOf(
 ): number {
   const all = [...items.keys()];
   const own = items.map(({ label }) => label);
-  // Folds are dealt by the true labels, as the audit deals them.
-  const folds = deal(own, all, NUM_FOLDS, uniform);
   const labels = isShuffled ? shuffled(own, uniform) : own;
+  const folds = deal(labels, all, NUM_FOLDS, uniform);
   let numRight = 0;
   for (const test of folds) {
     const train = all.filter((i) => !test.includes(i));
