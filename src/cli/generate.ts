@@ -1,4 +1,5 @@
 // Owns `gapvl generate`: answers a question about pictures, streaming text and latent spans.
+import { text } from 'node:stream/consumers';
 import { hashModel } from '../context/provenance.ts';
 import type { Raster } from '../data/raster.ts';
 import { ConfigError } from '../errors.ts';
@@ -136,14 +137,18 @@ export const command = defineCommand({
     threads: option.threadsOption(),
     device: option.deviceOption(),
   },
-  arguments: [{ syntax: '<question>', description: 'the question, in one argument' }],
+  arguments: [
+    { syntax: '<question>', description: 'the question, in one argument; - reads it from stdin' },
+  ],
   examples: [
     'gapvl generate --model runs/gap --image picture.png "where does rope c end"',
     'gapvl generate --model runs/gap --image picture.png --intervention zero-latent "where does rope c end"',
     'gapvl generate --model Qwen/Qwen2.5-VL-3B-Instruct --image picture.png "what is this"',
+    'gapvl generate --model Qwen/Qwen2.5-VL-3B-Instruct - < long-question.txt',
     'gapvl generate --model Qwen/Qwen2.5-VL-3B-Instruct --image a.jpg --image b.jpg --system "Be brief." --stop "Question:" "what changed"',
   ],
-  run: async (values, context, [question = '']) => {
+  run: async (values, context, [asked = '']) => {
+    const question = asked === '-' ? (await text(process.stdin)).trim() : asked;
     const session = await sessionOptions(values);
     const { images, system, intervention, auxiliary, calibration, latents } = values;
     const pictures = await Promise.all(images.map(readRaster));

@@ -129,6 +129,24 @@ function interruption(commandLine: string): RuntimeError {
 }
 
 /**
+ * Bytes of arguments above which a command is refused. ONNX Runtime 1.30 reads the command line of its
+ * process with a regular expression that overflows the stack: 30,000 bytes end it without a word,
+ * 20,000 do not.
+ */
+const MOST_ARGUMENT_BYTES = 16_384;
+
+function checkLength(argv: readonly string[]): void {
+  const numBytes = argv.reduce((sum, word) => sum + Buffer.byteLength(word) + 1, 0);
+  if (numBytes <= MOST_ARGUMENT_BYTES) return;
+  throw new ConfigError({
+    what: 'the command line is too long',
+    got: `${numBytes} bytes of arguments`,
+    expected: `at most ${MOST_ARGUMENT_BYTES}`,
+    fix: 'give a long question by stdin: `gapvl generate ... - < question.txt`',
+  });
+}
+
+/**
  * Runs `gapvl` with the arguments after its name and returns the exit code.
  *
  * @param entries - the commands; tests pass their own.
@@ -155,6 +173,7 @@ export async function runCli(
     interrupt.abort(interruption(commandLine));
   });
   try {
+    checkLength(argv);
     const entry = findEntry(argv, entries);
     const called = entry && { entry, loaded: await entry.load() };
     const program = buildProgram(

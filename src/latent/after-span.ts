@@ -60,6 +60,11 @@ function placeOf(ids: ArrayLike<number>, id: number, from: number): number {
 }
 
 /** Whether the position of an id is one that the row's hidden places are hidden from. */
-export function isDenied(hidden: HiddenPlaces, id: number, place: number, tokens: SpanIds): boolean {
+export function isDenied(
+  hidden: HiddenPlaces,
+  id: number,
+  place: number,
+  tokens: SpanIds,
+): boolean {
   return place >= hidden.since && id !== tokens.latentPad;
 }

@@ -214,4 +214,11 @@ describe('a command that cannot do what it is asked', () => {
     const { code, err } = await gapvl(words(first.replace('@bad-picture', '@data')));
     expect(code, err).toBe(0);
   });
+
+  it('is a command line that would end ONNX Runtime without a word', async () => {
+    const { code, err } = await gapvl(['generate', '--model', SHIPPED_BASE, 'a '.repeat(9_000)]);
+    expect(code).toBe(2);
+    expect(err).toContain('the command line is too long');
+    expect(err).toContain('stdin');
+  });
 });
