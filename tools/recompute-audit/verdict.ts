@@ -1,7 +1,7 @@
 // Owns recomputing canaries, verdict and card of an audit from its arms; recompute-audit.ts calls it.
 import { average } from './recomputation.ts';
 import type { ArmItem, Estimate, Recomputation } from './recomputation.ts';
-import { itemsFor, mean, signTest } from './statistics.ts';
+import { itemsFor, mean, signTest, wilson } from './statistics.ts';
 import type { Observation } from './statistics.ts';
 
 /** Differences within this count as none. */
@@ -80,16 +80,36 @@ interface Comparison {
   /** As the card tells them: `card` holds them against resamples. */
   readonly low: number;
   readonly high: number;
+  /** The wider of those and of what the shares of differing answers allow: holds without spread. */
+  readonly cautious: readonly [low: number, high: number];
+  readonly p: number;
+  /** Share that clean has right. */
+  readonly first: number;
   readonly questions: number;
   readonly sentence: string;
 }
 
-/** Questions that show the difference seen, or half of the margin. */
+/** Zou and Donner's interval of the difference of the two shares of differing answers. */
+function fromShares(differences: readonly Observation[]): [number, number] {
+  const n = differences.length;
+  const count = (value: number): number => differences.filter(([, x]) => x === value).length;
+  const [a, b] = [count(1), count(-1)];
+  const [fromA, toA] = wilson(a, n);
+  const [fromB, toB] = wilson(b, n);
+  const middle = (a - b) / n;
+  return [
+    middle - Math.sqrt((a / n - fromA) ** 2 + (toB - b / n) ** 2),
+    middle + Math.sqrt((toA - a / n) ** 2 + (b / n - fromB) ** 2),
+  ];
+}
+
+/** Questions that show the difference seen, or half of the margin, and have six that differ. */
 function questionsFor(differences: readonly Observation[]): number {
   const values = differences.map(([, value]) => value);
   const seen = Math.max(Math.abs(mean(values)), MARGIN / 2);
   const split = values.filter((value) => value !== 0).length / values.length;
-  return Math.ceil(itemsFor(seen, Math.min(1, Math.max(split, seen))) - 1e-9);
+  const discordant = Math.min(1, Math.max(split, seen));
+  return Math.max(Math.ceil(itemsFor(seen, discordant) - 1e-9), Math.ceil(6 / discordant));
 }
 
 function comparisonsOf(run: Recomputation): Comparison[] {
@@ -105,20 +125,24 @@ function comparisonsOf(run: Recomputation): Comparison[] {
     const sentence =
       `clean ${points(first ?? NaN)} % against ${what} ${points(second ?? NaN)} %: ` +
       `${points(value)} points (${points(low)} to ${points(high)}, McNemar p ${chance}, n = ${differences.length})`;
-    return [{ what, value, low, high, sentence, questions: questionsFor(differences) }];
+    const [least, most] = fromShares(differences);
+    const cautious = [Math.min(low, least), Math.max(high, most)] as const;
+    const questions = questionsFor(differences);
+    return [{ what, value, low, high, cautious, p, first: first ?? NaN, sentence, questions }];
   });
 }
 
 /** The kind that canaries and the three differences allow. */
 function kindOf(isSound: boolean, comparisons: readonly Comparison[]): string {
   if (!isSound) return 'refused';
-  if (comparisons.length === NEEDED.length && comparisons.every(({ low }) => low > 0))
-    return 'used';
+  const isBetter = ({ p, cautious: [low] }: Comparison): boolean => p < 0.05 && low > 0;
+  if (comparisons.length === NEEDED.length && comparisons.every(isBetter)) return 'used';
   const named = (what: string): Comparison | undefined =>
     comparisons.find((one) => one.what === what);
   const [other, none] = [named(NEEDED[0].what), named(NEEDED[2].what)];
-  if (none && none.high < 0) return 'harmful';
-  return other && other.low > -MARGIN && other.high < MARGIN ? 'not-used' : 'open';
+  if (none && none.p < 0.05 && none.cautious[1] < 0) return 'harmful';
+  const isWithin = other && other.cautious[0] > -MARGIN && other.cautious[1] < MARGIN;
+  return isWithin && other.first > MARGIN ? 'not-used' : 'open';
 }
 
 /** What the last sentence has to hold, by kind. */
@@ -130,10 +154,13 @@ function changeOf(kind: string, comparisons: readonly Comparison[]): string {
   }
   if (kind === 'not-used') {
     const other = comparisons.find(({ what }) => what === NEEDED[0].what);
-    const reach = Math.max(Math.abs(other?.low ?? NaN), Math.abs(other?.high ?? NaN));
+    const [low = NaN, high = NaN] = other?.cautious ?? [];
+    const reach = Math.max(Math.abs(low), Math.abs(high));
     return `above ${points(reach)} points is excluded here; a smaller one would need about ${number(other?.questions ?? NaN)}`;
   }
-  if (kind !== 'open' || comparisons.length === 0) return '';
+  const content = comparisons.find(({ what }) => what === NEEDED[0].what);
+  // Without anything right, or anything to hold it against, no number of questions would help.
+  if (kind !== 'open' || !content || content.first <= MARGIN) return '';
   return `About ${number(Math.max(...comparisons.map(({ questions }) => questions)))}`;
 }
 

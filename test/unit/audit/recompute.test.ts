@@ -88,11 +88,11 @@ async function madeUp(): Promise<{ audit: AuditFile; journals: Journals }> {
         ...{ latentNorm: 1, targetError: null },
       };
     });
-  const clean = arm(0, 0.8);
+  const clean = arm(0, 0.9);
   const arms: Record<string, ArmRecord[]> = { clean, identity: clean };
   const names = ['zero-vector', 'noise-unit', 'other', 'markers-only', 'zero-latent', 'oracle'];
   for (const name of [...names, 'corrupted-0.1', 'corrupted-1.0', 'truncated'])
-    arms[name] = arm(1, name === 'corrupted-0.1' ? 0.75 : 0.3);
+    arms[name] = arm(1, name === 'corrupted-0.1' ? 0.75 : 0.2);
   const read = journalsOf(PROBE_PART, records, arms);
   const facts = { seed: SEED, numLatents: 4, variant: 'LH' };
   const checks = canaries(read);
