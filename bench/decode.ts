@@ -233,8 +233,10 @@ async function profiles(): Promise<DecodeProfile[]> {
 if (flags.table) {
   const path = flags.out ?? RESULTS;
   console.log(decodeTable(JSON.parse(readFileSync(path, 'utf8')) as DecodeResults));
-  if (flags.out === undefined)
+  if (flags.out === undefined) {
+    console.log('\n### Where our time goes (`npm run bench -- decode --profile`)\n');
     console.log(profileTable(JSON.parse(readFileSync(PROFILES, 'utf8')) as DecodeProfile[]));
+  }
 } else if (flags.profile) {
   const found = await profiles();
   console.log(profileTable(found));
