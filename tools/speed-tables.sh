@@ -13,8 +13,8 @@ Goals were prompts 1.3 times and steps twice as fast as PyTorch, and steps as fa
 profile says of those that are missed: prompts are four fifths products of weights, which already run at the
 machine's ceiling for products, so 1.3 times a PyTorch at two thirds of it does not exist here. Steps in f32 are
 three quarters products of one row with a weight, that is reading weights from memory; a tenth goes between kernels
-(about 40 small ones a layer, profiling included), which fusing attention's small operations would win
-back, and with it about 1.4 and 2 times PyTorch. Steps in int4 read 20 bytes for 32 weights where Q4_0 reads 18,
+(about 40 small ones a layer, profiling included), of which fusing would win back a part: all of it
+would make 1.4 and 2.0 times PyTorch (computed). Steps in int4 read 20 bytes for 32 weights where Q4_0 reads 18,
 because scales are f32 in ONNX Runtime's kernel on the CPU; on two threads a tenth goes between kernels.
 TEXT
   printf '\n## Pictures, file bytes to pixel_values (`npm run bench -- preprocess`)\n\n'
