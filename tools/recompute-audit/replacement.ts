@@ -1,7 +1,7 @@
 // Owns recomputing the replacement tests and the part on exposure from the arms; recompute-audit.ts calls it.
 import { average, wilsonShare } from './recomputation.ts';
 import type { ArmItem, Expected, Recomputation } from './recomputation.ts';
-import { holm, mean, signTest } from './statistics.ts';
+import { detectableOf, holm, mean, signTest } from './statistics.ts';
 import type { Observation } from './statistics.ts';
 
 /** Arms in the order of their table, with their titles. */
@@ -79,6 +79,7 @@ export function replacement(run: Recomputation): void {
         trigger: name === 'base' ? null : rate(items, hasSpan),
         difference: name === 'clean' ? null : average(overClean(run, name)),
         p: p === undefined ? null : { p },
+        detectable: name === 'clean' ? null : detectableOf(overClean(run, name)),
         retention: clean > base ? (own - base) / (clean - base) : null,
         logits: middle(spans),
         norm: meanOf(spans, 'latentNorm'),

@@ -189,6 +189,7 @@ function summarise(journals: Journals, facts: AuditFacts): AuditPart {
           }
         : null,
       p: corrected[tested.indexOf(name)] ?? null,
+      detectable: effect?.minimumDetectable ?? null,
       retention: retention(accuracyOf(records), clean, base),
       logits: median(distances),
       norm: norms.length === 0 ? null : norms.reduce((a, b) => a + b, 0) / norms.length,
@@ -206,6 +207,7 @@ function summarise(journals: Journals, facts: AuditFacts): AuditPart {
       { key: 'trigger', title: 'rows changed %', format: 'percent' },
       { key: 'difference', title: 'against clean, points', format: 'points' },
       { key: 'p', title: 'p, Holm', format: 'p' },
+      { key: 'detectable', title: 'found with power 0.8 from', format: 'percent' },
       { key: 'retention', title: 'retention R %', format: 'percent' },
       { key: 'logits', title: 'logits moved (median)', format: 'number' },
       { key: 'norm', title: 'norm read back', format: 'number' },
