@@ -1,13 +1,12 @@
 // Owns what becomes of answers when latents or the sight of the picture are taken away; mediation-summary.ts calls it.
 import { holm, pairedEffect } from '../../evaluate/effects.ts';
 import type { PairedEffect } from '../../evaluate/effects.ts';
-import { scoreAnswer } from '../../evaluate/answers.ts';
 import { wilsonInterval } from '../../evaluate/statistics.ts';
-import { TAGS } from '../../data/format.ts';
 import type { Rng } from '../../rng.ts';
 import { armFile } from '../journals.ts';
 import { measured } from '../measured.ts';
 import type { ArmRecord, Journals } from '../part.ts';
+import { isAnswer } from '../rates.ts';
 import type { AuditTable, Cell, Measured } from '../types.ts';
 import type { MediationRecord } from './mediation-records.ts';
 
@@ -38,13 +37,6 @@ export interface AnswerArm {
 
 function share(numHits: number, total: number): Measured {
   return { value: numHits / total, ...wilsonInterval(numHits, total) };
-}
-
-function isAnswer(answer: string | null, expected: string): boolean {
-  return (
-    answer !== null &&
-    scoreAnswer(`${TAGS.answerOpen} ${answer} ${TAGS.answerClose}`, expected).correct
-  );
 }
 
 const numRight = (records: readonly ArmRecord[]): number =>
