@@ -1,6 +1,5 @@
-// Owns the shape of sets of vectors: effective rank, dimensions, cosines, distance to a plane, CKA; parts of the audit
-// call it.
-// Axes: N and M vectors of a set, D their width.
+// Owns the shape of sets of vectors: effective rank, dimensions, distance to a plane; parts of the audit call it.
+// Axes: N vectors of a set, D their width.
 import { ShapeError } from '../errors.ts';
 import { symmetricEigen } from '../latent/eigen.ts';
 import type { Gram } from '../latent/gram.ts';
@@ -89,30 +88,6 @@ export function effectiveRank(singularValues: Float64Array): number {
 }
 
 /**
- * Mean cosine over all pairs of different vectors of one set, in O(N D): the squared length of the
- * sum of the unit vectors holds every pair twice and each vector with itself once. A vector of
- * length zero has the cosine 0 with all. NaN below two vectors.
- * Worked example: (1, 0), (2, 0), (0, 5): pairs 1, 0, 0, so 1/3.
- */
-export function meanCosineWithin(vectors_ND: Float32Array, width: number): number {
-  const { sum_D, numNonzero, count } = sumOfUnits(vectors_ND, width);
-  return (dot(sum_D, sum_D) - numNonzero) / (count * (count - 1));
-}
-
-/**
- * Mean cosine over all pairs of one vector of each set, in O((N + M) D). NaN for an empty set.
- * Worked example: (1, 0), (0, 1) against (3, 0): pairs 1, 0, so 0.5.
- */
-export function meanCosineBetween(
-  first_ND: Float32Array,
-  second_MD: Float32Array,
-  width: number,
-): number {
-  const [first, second] = [sumOfUnits(first_ND, width), sumOfUnits(second_MD, width)];
-  return dot(first.sum_D, second.sum_D) / (first.count * second.count);
-}
-
-/**
  * How far each vector lies from a plane, over how far it lies from the plane's mean, [N], in
  * [0, 1]; its square is the share of the squared length that the plane does not hold. 0 at the mean.
  * Worked example: plane through (0, 0, 0) along x and y; (3, 0, 4) lies 4 / 5 = 0.8 away.
@@ -129,55 +104,6 @@ export function planeDistances(basis: PcaBasis, vectors_ND: Float32Array): Float
     }
     return whole === 0 ? 0 : Math.min(1, Math.sqrt(residual / whole));
   });
-}
-
-/**
- * Linear CKA of two sets of states of the same N items: 1 when they agree up to rotation and
- * scale, about 0 (also a little below) when they have nothing in common. The unbiased estimate:
- * the plain one is near 1 for any sets with N < D. O(N^2 (A + B)). NaN below four items.
- * Source: Kornblith et al. 2019; unbiased HSIC: Song et al. 2012.
- * @param first_NA - [N, A]
- * @param second_NB - [N, B]
- * @throws ShapeError when the sets differ in size.
- */
-export function linearCka(
-  first_NA: Float32Array,
-  widthA: number,
-  second_NB: Float32Array,
-  widthB: number,
-): number {
-  const count = countVectors(first_NA, widthA);
-  if (countVectors(second_NB, widthB) !== count) {
-    throw new ShapeError({
-      what: 'Sets of states to compare are not of the same items',
-      got: `${count} and ${second_NB.length / widthB}`,
-    });
-  }
-  const first = packedProducts(centred(first_NA, widthA), widthA);
-  const second = packedProducts(centred(second_NB, widthB), widthB);
-  const common = hsic(first, second, count);
-  return common / Math.sqrt(hsic(first, first, count) * hsic(second, second, count));
-}
-
-/** Unbiased HSIC of two packed matrices of products. Source: Song et al. 2012, Eq. 5. */
-function hsic(first: Float64Array, second: Float64Array, count: number): number {
-  const sums = { first: new Float64Array(count), second: new Float64Array(count) };
-  let trace = 0;
-  // Diagonals count as zero.
-  for (let i = 1, at = 1; i < count; i++, at++) {
-    for (let j = 0; j < i; j++, at++) {
-      const [a, b] = [first[at] as number, second[at] as number];
-      trace += 2 * a * b;
-      sums.first[i] = (sums.first[i] as number) + a;
-      sums.first[j] = (sums.first[j] as number) + a;
-      sums.second[i] = (sums.second[i] as number) + b;
-      sums.second[j] = (sums.second[j] as number) + b;
-    }
-  }
-  const total = (values: Float64Array): number => values.reduce((sum, value) => sum + value, 0);
-  const product = (total(sums.first) * total(sums.second)) / ((count - 1) * (count - 2));
-  const mixed = (2 * dot(sums.first, sums.second)) / (count - 2);
-  return (trace + product - mixed) / (count * (count - 3));
 }
 
 /** Packed lower triangle of the products of rows [N, D] with each other. */
@@ -201,25 +127,6 @@ function centred(vectors_ND: Float32Array, width: number): Float64Array {
     mean_D[at % width] = (mean_D[at % width] as number) + value / count;
   });
   return Float64Array.from(vectors_ND, (value, at) => value - (mean_D[at % width] as number));
-}
-
-function sumOfUnits(
-  vectors_ND: Float32Array,
-  width: number,
-): { readonly sum_D: Float64Array; readonly numNonzero: number; readonly count: number } {
-  const count = vectors_ND.length / width;
-  const sum_D = new Float64Array(width);
-  let numNonzero = 0;
-  for (let n = 0; n < count; n++) {
-    const vector = vectors_ND.subarray(n * width, (n + 1) * width);
-    const length = Math.sqrt(dot(vector, vector));
-    if (length === 0) continue;
-    numNonzero++;
-    for (let d = 0; d < width; d++) {
-      sum_D[d] = (sum_D[d] as number) + (vector[d] as number) / length;
-    }
-  }
-  return { sum_D, numNonzero, count };
 }
 
 function dot(a: Float64Array | Float32Array, b: Float64Array | Float32Array): number {
