@@ -8,7 +8,8 @@ import { describe, expect, it } from 'vitest';
 /** The stops on the data's way; a file imports from its own stop or an earlier one. */
 const ORDER = [
   ...['errors', 'rng', 'config', 'engine', 'data', 'processor', 'model', 'latent', 'store'],
-  ...['capacity', 'context', 'train', 'generate', 'evaluate', 'audit', 'report', 'serve'],
+  ...['capacity', 'context', 'train', 'generate', 'evaluate', 'audit', 'benchmark'],
+  ...['report', 'serve'],
   ...['index', 'cli'],
 ];
 /** What a latent is gets decided in `latent`, so these two never meet. */
