@@ -14,6 +14,9 @@ export const BENCHMARK_NAMES = [
 /** Name of a benchmark. */
 export type BenchmarkName = (typeof BENCHMARK_NAMES)[number];
 
+/** A benchmark, or a table of one's own: choices by the letter rule, the rest as `gapvl compare` scores. */
+export type DatasetName = BenchmarkName | 'own';
+
 /**
  * Which VLMEvalKit a score is of: `head` is commit e8e78f05 (2026-08-18), `paper` c44bc601 (2026-05-15),
  * the last one before the GAP paper. Default `head`; `paper` when comparing with published numbers.
@@ -116,7 +119,7 @@ export interface Headline {
 
 /** Everything a benchmark reports about a table of scores. */
 export interface Figures {
-  readonly benchmark: BenchmarkName;
+  readonly benchmark: DatasetName;
   readonly era: Era;
   readonly numRows: number;
   /** Rows whose prediction was missing. */
@@ -133,17 +136,17 @@ export interface Figures {
 
 /** A benchmark: all functions are pure. */
 export interface Benchmark {
-  readonly name: BenchmarkName;
+  readonly name: DatasetName;
   /** As the paper's tables call it. */
   readonly paperName: string;
   /** File name under the data folder. */
   readonly file: string;
-  /** Where `gapvl evaluate fetch` gets it. */
-  readonly url: string;
-  /** Lower-case hexadecimal MD5 of the file. */
-  readonly md5: string;
+  /** Where `gapvl evaluate fetch` gets it; null for one's own. */
+  readonly url: string | null;
+  /** Lower-case hexadecimal MD5 of the file; null for one's own. */
+  readonly md5: string | null;
   /** Rows of the whole file; where the document does not vouch for it, for information only. */
-  readonly numRows: number;
+  readonly numRows: number | null;
   /** `none`: never asked. `helps`: exact mode loses little. `needed`: exact mode is a lower bound. */
   readonly judge: 'none' | 'helps' | 'needed';
   /** The reference's default judge model. */
