@@ -11,7 +11,7 @@ import { requestBody } from './body.ts';
 import { Gate } from './gate.ts';
 import { Poster, TransportFailure } from './post.ts';
 import type { HttpReply } from './post.ts';
-import { readAnswer, readFault, retryAfterMs } from './reply.ts';
+import { isTransientStatus, readAnswer, readFault, retryAfterMs } from './reply.ts';
 import { EndpointKey } from './secret.ts';
 import { DEFAULT_MAX_REPLY_BYTES, DEFAULT_MAX_WAIT_S, DEFAULT_WAIT_S } from './settings.ts';
 import { checkNumbers, endpointSettings, endpointUrl } from './settings.ts';
@@ -25,8 +25,6 @@ import type {
   TokensField,
 } from './types.ts';
 
-/** Statuses that another call may not meet again; all from 500 on are such, too. */
-const TRANSIENT_STATUSES = [408, 409, 425, 429];
 /** ours: no wait of our own is longer than a minute. */
 const MAX_BACKOFF_MS = 60_000;
 
@@ -175,7 +173,7 @@ export class ChatEndpoint implements Disposable {
     if (status === 404 || status === 405) throw this.#nothingThere(what);
     return {
       error: { kind: 'http', what, status },
-      isTransient: TRANSIENT_STATUSES.includes(status) || status >= 500,
+      isTransient: isTransientStatus(status),
       askedMs: retryAfterMs(headers, this.#options.clock.date()),
       wantsOtherField: status === 400 && told.includes('max_completion_tokens'),
     };

@@ -9,6 +9,14 @@ export type ReplyAnswer = Pick<ChatAnswer, 'text' | 'finishReason' | 'model' | '
 /** ours: names and reasons are a few words. */
 const MAX_NAME = 200;
 
+/** Statuses that another call may not meet again; all from 500 on are such, too. */
+const TRANSIENT_STATUSES = [408, 409, 425, 429];
+
+/** Whether a status is of the server's state rather than of the request. */
+export function isTransientStatus(status: number): boolean {
+  return TRANSIENT_STATUSES.includes(status) || status >= 500;
+}
+
 function asObject(value: unknown): Readonly<Record<string, unknown>> | undefined {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
     ? (value as Readonly<Record<string, unknown>>)
