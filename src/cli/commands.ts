@@ -5,6 +5,8 @@ import type { CliCommand } from './command.ts';
 export interface CommandEntry {
   readonly words: readonly [string] | readonly [string, string];
   readonly summary: string;
+  /** Whether it is what its group does without a second word. */
+  readonly isDefault?: boolean;
   readonly load: () => Promise<CliCommand>;
 }
 
