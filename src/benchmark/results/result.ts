@@ -49,6 +49,8 @@ export interface ItemCounts {
   readonly missing: number;
   /** Items settled by a seeded pick after the judge had failed. */
   readonly random: number;
+  /** Predictions that say a call had failed: wrong by the protocol, so the result is incomplete. */
+  readonly failedCalls: number;
   /** Responses that the limit of tokens cut off; null where nothing is known. */
   readonly cutOff: number | null;
 }
