@@ -14,6 +14,7 @@ export type TableFormat = (typeof TABLE_FORMATS)[number];
 const MARKS: Readonly<Record<CellMark, string>> = {
   'lower bound': '*',
   incomplete: '†',
+  partial: '‡',
   contradicted: '?',
 };
 
@@ -77,7 +78,7 @@ const PREAMBLE =
   '% Needs \\usepackage[T1]{fontenc}, \\usepackage{textcomp} and \\usepackage{booktabs}.';
 
 function texText(text: string): string {
-  return escapeTex(text).replaceAll('†', '\\textdagger{}');
+  return escapeTex(text).replaceAll('†', '\\textdagger{}').replaceAll('‡', '\\textdaggerdbl{}');
 }
 
 function latex(table: FilledTable): string {

@@ -21,7 +21,7 @@ export function resultOf(
     ...{ label: 'ours', isLabelGiven: true, status: 'complete' },
     ...{ era: 'head', unwrap: 'raw', judge: { mode: 'exact' }, isLowerBound: false },
     items: {
-      ...{ expected: 4, scored: 4, errors: 0, errorKinds: {}, absent: 0, extra: 0 },
+      ...{ table: 4, expected: 4, scored: 4, errors: 0, errorKinds: {}, absent: 0, extra: 0 },
       ...{ duplicates: 0, missing: 0, random: 0, failedCalls: 0, cutOff: null },
     },
     headlines: lists.map(([name, values]) => ({

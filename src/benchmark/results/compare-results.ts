@@ -121,7 +121,7 @@ function objectionsTo(
   });
   const bounds = first.isLowerBound !== second.isLowerBound;
   const unfinished = [first, second].flatMap(({ status }, i) =>
-    status === 'complete' ? [] : [`the ${i === 0 ? 'first' : 'second'} is incomplete`],
+    status === 'incomplete' ? [`the ${i === 0 ? 'first' : 'second'} is incomplete`] : [],
   );
   return [
     ...bySettings,

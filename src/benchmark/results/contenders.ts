@@ -22,7 +22,6 @@ export interface Repeated {
   readonly value: number;
   /** With n - 1; null for one. */
   readonly std: number | null;
-  readonly n: number;
 }
 
 function setting(result: EvaluationResult, name: string): unknown {
@@ -160,7 +159,7 @@ export function repeatedHeadline(
   );
   const known = values.filter((value) => value !== null);
   if (known.length === 0 || known.length < values.length) return undefined;
-  return { value: mean(known), std: sampleStd(known) ?? null, n: known.length };
+  return { value: mean(known), std: sampleStd(known) ?? null };
 }
 
 /** Mean seconds an item over all repeats; undefined where a repeat has none. */

@@ -124,7 +124,8 @@ function drawHeadlines(
     const drawn = repeats.map((): ScoredRow[] => []);
     for (let i = 0; i < questions.length; i++) {
       const at = rng.int(questions.length);
-      const copy = times[at]++;
+      const copy = times[at] ?? 0;
+      times[at] = copy + 1;
       const own = copies[at] ?? [];
       const question = (own[copy] ??= copyOf(questions[at] ?? [], copy));
       question.forEach((rows, repeat) => drawn[repeat]?.push(...rows));

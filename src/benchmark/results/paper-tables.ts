@@ -1,21 +1,17 @@
 // Owns the paper's tables filled with our rows beside the published ones, as values; the CLI prints them and
 // report/ turns them into text.
 import { ConfigError } from '../../errors.ts';
+import { AVERAGE_MEMBERS, tableAverages } from '../averages.ts';
+import type { AverageName } from '../averages.ts';
 import { findOddities, rowName } from './published-checks.ts';
 import { PUBLISHED_SOURCE, PUBLISHED_TABLES } from './published.ts';
-import type {
-  AverageName,
-  ColumnSource,
-  PublishedCell,
-  PublishedTable,
-  TableNumber,
-} from './published.ts';
+import type { ColumnSource, PublishedCell, PublishedTable, TableNumber } from './published.ts';
 import { judgeName, repeatedHeadline, repeatedLatency } from './contenders.ts';
 import type { Contender } from './contenders.ts';
 import type { BenchmarkName } from '../types.ts';
 
 /** What a reader has to know about a cell. */
-export type CellMark = 'lower bound' | 'incomplete' | 'contradicted';
+export type CellMark = 'lower bound' | 'incomplete' | 'partial' | 'contradicted';
 
 /** A cell of a table; null where something it is made of is missing. */
 export interface FilledCell {
@@ -57,28 +53,6 @@ export interface TableReferences {
   readonly denseCaption?: string;
 }
 
-/** Benchmarks whose headline makes an average, with its name. Source: GAP §5.1, Tables 5, 6. */
-const MEMBERS: Readonly<Record<AverageName, readonly (readonly [BenchmarkName, string])[]>> = {
-  'Avg-P': [
-    ['HRBench4K', 'Overall'],
-    ['MMStar', 'Overall'],
-    ['MME-RealWorld-Lite', 'Overall'],
-  ],
-  'Avg-R': [
-    ['MathVista_MINI', 'Overall'],
-    ['WeMath', 'WeMath-S'],
-    ['WeMath', 'WeMath-L'],
-  ],
-  'Avg-2': [
-    ['HRBench4K', 'Overall'],
-    ['MathVista_MINI', 'Overall'],
-  ],
-  'Avg-3': [
-    ['HRBench4K', 'Overall'],
-    ['MMStar', 'Overall'],
-    ['MathVista_MINI', 'Overall'],
-  ],
-};
 const LATENCY_MEMBERS = ['HRBench4K', 'MathVista_MINI'] as const;
 
 const NONE: FilledCell = { value: null, marks: [] };
@@ -87,7 +61,8 @@ function marksOf(contender: Contender, benchmarks: readonly BenchmarkName[]): Ce
   const results = benchmarks.flatMap((name) => contender.results.get(name) ?? []);
   return [
     ...(results.some(({ isLowerBound }) => isLowerBound) ? ['lower bound' as const] : []),
-    ...(results.some(({ status }) => status !== 'complete') ? ['incomplete' as const] : []),
+    ...(results.some(({ status }) => status === 'incomplete') ? ['incomplete' as const] : []),
+    ...(results.some(({ status }) => status === 'partial') ? ['partial' as const] : []),
   ];
 }
 
@@ -102,12 +77,19 @@ function headlineCell(contender: Contender, benchmark: BenchmarkName, name: stri
   return { value: found.value, marks, ...(found.std === null ? {} : { std: found.std }) };
 }
 
-/** An average is of all its members or it is none. */
+/** An average is of all its members or it is none; of repeats it is of their means. */
 function averageCell(contender: Contender, average: AverageName): FilledCell {
-  const cells = MEMBERS[average].map(([benchmark, name]) =>
-    headlineCell(contender, benchmark, name),
-  );
-  return meanCell(cells);
+  const members = AVERAGE_MEMBERS[average];
+  const figures = [...new Set(members.map(({ benchmark }) => benchmark))].map((benchmark) => ({
+    benchmark,
+    headlines: members.flatMap(({ headline }) => {
+      const found = repeatedHeadline(contender, benchmark, headline);
+      return found ? [{ name: headline, percent: found.value }] : [];
+    }),
+  }));
+  const value = tableAverages(figures)[average];
+  const benchmarks = figures.map(({ benchmark }) => benchmark);
+  return value === null ? NONE : { value, marks: marksOf(contender, benchmarks) };
 }
 
 function meanCell(cells: readonly FilledCell[]): FilledCell {
@@ -238,6 +220,7 @@ function ruleNotes(contenders: readonly Contender[]): string[] {
 const MARK_NOTES: Readonly<Record<CellMark, string>> = {
   'lower bound': '* scored without the judge that the protocol needs: a lower bound',
   incomplete: '† some items failed or are absent and are in no figure',
+  partial: '‡ some rows of the benchmark only, by choice',
   contradicted:
     '? other published figures contradict this one, or no single run gives it (a mean over seeds may)',
 };
@@ -279,7 +262,7 @@ export function fillTable(
       )
         ? ['ours: mean ± standard deviation over repeats, with n - 1']
         : []),
-      ...(['lower bound', 'incomplete', 'contradicted'] as const)
+      ...(['lower bound', 'incomplete', 'partial', 'contradicted'] as const)
         .filter((mark) => marks.has(mark))
         .map((mark) => MARK_NOTES[mark]),
     ],

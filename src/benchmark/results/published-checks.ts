@@ -1,12 +1,7 @@
 // Owns the arithmetic that published figures have to satisfy, and the list of those that do not; tables mark
 // them, so that nobody tunes code to a figure that no run of the protocol gives.
-import type {
-  AverageName,
-  ColumnSource,
-  PublishedRow,
-  PublishedTable,
-  TableNumber,
-} from './published.ts';
+import type { ColumnSource, PublishedRow, PublishedTable, TableNumber } from './published.ts';
+import type { AverageName } from '../averages.ts';
 import type { BenchmarkName } from '../types.ts';
 
 /** A published figure that the other figures, or the number of items, contradict. */

@@ -1,5 +1,6 @@
 // Owns the figures that the GAP paper prints in Tables 2, 3, 6, 8, 9 and 10, and what is known to be odd about
 // them; the tables of `gapvl evaluate table` stand beside them.
+import type { AverageName } from '../averages.ts';
 import type { BenchmarkName } from '../types.ts';
 
 /** Where every figure of this file was read. The text of the paper is CC BY 4.0. */
@@ -12,9 +13,6 @@ export const TABLE_NUMBERS = ['2', '3', '6', '8', '9', '10'] as const;
 
 /** Number of a table in the paper. */
 export type TableNumber = (typeof TABLE_NUMBERS)[number];
-
-/** An average over benchmarks that the paper prints. */
-export type AverageName = 'Avg-P' | 'Avg-R' | 'Avg-2' | 'Avg-3';
 
 /** What a column of a table is made from. */
 export type ColumnSource =

@@ -32,14 +32,16 @@ export interface ScoreLine {
 
 /** How many items there are of each kind; repeats count. */
 export interface ItemCounts {
-  /** Items the result should be of. */
+  /** Items of the whole benchmark; null where nobody says how many. */
+  readonly table: number | null;
+  /** Items the result should be of: all, or the first ones where a run was limited to them. */
   readonly expected: number;
   readonly scored: number;
   /** Items that failed: in no figure, and no wrong answers. */
   readonly errors: number;
   /** Failed items by the kind of their error. */
   readonly errorKinds: Readonly<Record<string, number>>;
-  /** Rows of the table that nothing was found for. */
+  /** Expected items that nothing was found for. */
   readonly absent: number;
   /** Predictions for rows that the table does not have; left out. */
   readonly extra: number;
@@ -109,6 +111,12 @@ export interface IntervalMethod {
   readonly seed: number;
 }
 
+/**
+ * `incomplete`: some items failed or are absent. `partial`: all that should be there are, but they are by
+ * choice not the whole benchmark.
+ */
+export type Status = 'complete' | 'partial' | 'incomplete';
+
 /** Everything about a scored run: result.json. */
 export interface EvaluationResult {
   readonly format: typeof RESULT_FORMAT;
@@ -117,7 +125,7 @@ export interface EvaluationResult {
   readonly label: string;
   /** Whether somebody chose the label; without it, runs of different models are never put together. */
   readonly isLabelGiven: boolean;
-  readonly status: 'complete' | 'incomplete';
+  readonly status: Status;
   readonly era: Era;
   readonly unwrap: Unwrap;
   readonly judge: JudgeUse;

@@ -3,8 +3,10 @@
 import { RuntimeError } from '../../errors.ts';
 import { scoreWithJudge } from '../endpoint/judge.ts';
 import type { Judge } from '../endpoint/judge.ts';
-import { unwrapAnswer } from '../thinking.ts';
-import type { Benchmark, Cell, Era, ItemScore, Row, ScoredRow, Unwrap } from '../types.ts';
+import { splitThinking, unwrapAnswer } from '../thinking.ts';
+import type { JudgeUse } from './result.ts';
+import type { ScoreSettings } from './score-settings.ts';
+import type { Benchmark, Cell, ItemScore, Row, ScoredRow, Unwrap } from '../types.ts';
 
 /** One answered item. */
 export interface AnsweredItem {
@@ -26,18 +28,11 @@ export interface ScoredItem extends ScoredRow {
 }
 
 /** By which rules. */
-export interface ScoringRules {
+export interface ScoringRules extends Pick<
+  ScoreSettings,
+  'era' | 'unwrap' | 'seed' | 'judge' | 'concurrency' | 'signal' | 'onProgress'
+> {
   readonly benchmark: Benchmark;
-  readonly era: Era;
-  readonly unwrap: Unwrap;
-  /** Seeds picks after a judge that failed. */
-  readonly seed: number;
-  /** Absent: exact mode. */
-  readonly judge?: Judge;
-  /** Items the judge is asked about at a time. */
-  readonly concurrency?: number;
-  readonly signal?: AbortSignal;
-  readonly onProgress?: (done: number, total: number) => void;
 }
 
 /** ours: as many as an endpoint has calls under way when nothing is said. */
@@ -46,7 +41,7 @@ const DEFAULT_CONCURRENCY = 4;
 /** The prediction as it is scored: raw, or without thinking and one enclosing pair of answer tags. */
 export function unwrapped(prediction: Cell, unwrap: Unwrap): Cell {
   return unwrap === 'answer' && typeof prediction === 'string'
-    ? unwrapAnswer(prediction)
+    ? unwrapAnswer(splitThinking(prediction).answer)
     : prediction;
 }
 
@@ -115,4 +110,15 @@ export async function scoreItems(
   const failure = outcomes.find((outcome) => outcome.status === 'rejected');
   if (failure) throw failure.reason;
   return scored;
+}
+
+/** Who settled what no rule settles, for a result. */
+export function judgeUse(items: readonly ScoredItem[], judge: Judge | undefined): JudgeUse {
+  if (!judge) return { mode: 'exact' };
+  const { identity, counts } = judge;
+  return {
+    ...{ mode: 'judge', model: identity.name, versions: identity.versions },
+    items: items.filter(({ wasJudged }) => wasJudged).length,
+    ...{ replies: counts.asked + counts.kept, failed: counts.failed },
+  };
 }

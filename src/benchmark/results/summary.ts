@@ -11,6 +11,7 @@ import type {
   ResultHeadline,
   ResultLatency,
   ScoreLine,
+  Status,
 } from './result.ts';
 import { RESULT_FORMAT } from './result.ts';
 import type { ScoredItem } from './score-items.ts';
@@ -82,14 +83,15 @@ function headlinesOf(
 }
 
 function latencyOf(latencies: readonly number[], numItems: number): ResultLatency | null {
-  if (latencies.length === 0) return null;
   const { n, meanS, p50S, p90S } = summarizeLatency(latencies);
+  if (meanS === null || p50S === null || p90S === null) return null;
   return { n, meanS, p50S, p90S, leftOut: numItems - n };
 }
 
-/** Whether every item that should be there has a score. */
-function isComplete({ errors, absent, scored, expected, failedCalls }: ItemCounts): boolean {
-  return errors === 0 && absent === 0 && failedCalls === 0 && scored === expected;
+/** A run of some rows by choice is part of a benchmark; one that lacks scores is incomplete. */
+function statusOf({ errors, absent, failedCalls, expected, table }: ItemCounts): Status {
+  if (errors > 0 || absent > 0 || failedCalls > 0) return 'incomplete';
+  return table !== null && expected < table ? 'partial' : 'complete';
 }
 
 /** The result of scored items. */
@@ -117,7 +119,7 @@ export function summarise(items: readonly ScoredItem[], options: SummaryOptions)
     format: RESULT_FORMAT,
     benchmark: benchmark.name,
     ...{ label: options.label, isLabelGiven: options.isLabelGiven },
-    status: isComplete(counts) ? 'complete' : 'incomplete',
+    status: statusOf(counts),
     ...{ era, unwrap, judge, isLowerBound, items: counts },
     headlines: headlinesOf(figures, intervals),
     intervals: draws > 0 ? { level: 0.95, draws, seed } : null,

@@ -120,7 +120,7 @@ describe('a table of the paper', () => {
       [],
       ['incomplete'],
       ['lower bound'],
-      ['incomplete', 'lower bound'],
+      ['lower bound', 'incomplete'],
       [],
     ]);
   });
