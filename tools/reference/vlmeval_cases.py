@@ -150,8 +150,8 @@ def replies_of(rng: random.Random, calls: int, reply: Any) -> list[str | None]:
     """Returns what a judge says, call by call."""
     said: list[str | None] = []
     for _ in range(calls):
-        odd = [None, None, rng.choice(texts.FAILURES), texts.sentence(rng), "", "Unknown", "nan"]
-        said.append(rng.choice([*odd, str(reply()), str(reply())]))
+        odd = [None, rng.choice(texts.FAILURES), texts.sentence(rng), "", "Unknown", "nan"]
+        said.append(rng.choice([*odd, *(str(reply()) for _ in range(6))]))
     return said
 
 

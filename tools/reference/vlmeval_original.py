@@ -25,6 +25,7 @@ warnings.filterwarnings("ignore")
 
 import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
+from pandas._libs.parsers import STR_NA_VALUES  # noqa: E402
 
 FAILED = "Failed to obtain answer via API."
 RANDOM = "<random>"
@@ -189,7 +190,8 @@ class Original:
     def line(self, case: Case) -> dict[str, Any]:
         """Returns the row and its prediction, as the evaluation hands it to the functions."""
         row = {column: decode(cell) for column, cell in case["row"].items()}
-        return {**row, "prediction": decode(case["prediction"])}
+        prediction = decode(case["prediction"])
+        return {**row, "prediction": math.nan if prediction in STR_NA_VALUES else prediction}
 
     def set_replies(self, case: Case) -> ScriptedJudge | None:
         self.judge.asked, self.judge.by_row = [], None

@@ -107,13 +107,15 @@ def hrbench(rng: random.Random) -> list[Raw]:
         row["Category" if upper else "category"] = some(rng, kinds, holes)
         row["cycle_category"] = some(rng, cycles, holes)
         rows.append(row)
+    # Where no row has one, the original lists `nan` once a row, all without a value.
+    rows[0]["Category" if upper else "category"] = kinds[0]
     return rows
 
 
 def mmstar(rng: random.Random) -> list[Raw]:
     """Rows with or without splits and second categories; names may meet."""
     names = rng.sample(CATEGORIES, rng.randint(1, 6))
-    seconds = rng.choice([names, ["x", "y"], ["7", "14"], ["Overall", "split"]])
+    seconds = rng.choice([names, ["x", "y"], ["7", "14"], ["Overall", "Z"]])
     second = rng.choice([None, None, "l2-category", "l2_category", "L2-category"])
     split = rng.choice([None, None, "split"])
     holes = rng.choice([0, 0, 0.2])
@@ -123,7 +125,7 @@ def mmstar(rng: random.Random) -> list[Raw]:
         if second:
             row[second] = rng.choice(seconds)
         if split:
-            row[split] = some(rng, ["val", "test", "dev"], holes)
+            row[split] = some(rng, ["val", "test", "dev"], holes if rows else 0)
         rows.append(row)
     return rows
 
