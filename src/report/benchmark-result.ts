@@ -62,6 +62,7 @@ function countLines(items: ItemCounts): string[] {
     [items.extra, 'predictions are for rows that the table does not have; they are left out'],
     [items.duplicates, 'predictions are there more than once'],
     [items.missing, 'predictions are missing (empty, NA, nan, ...); they are wrong'],
+    [items.fullCells, 'predictions are as long as an Excel cell can be, and most likely cut there'],
     [items.random, 'items were settled by a seeded pick after the judge had failed three times'],
     [items.cutOff ?? 0, 'responses were cut off at the limit of tokens'],
   ];

@@ -22,7 +22,7 @@ export function resultOf(
     ...{ era: 'head', unwrap: 'raw', judge: { mode: 'exact' }, isLowerBound: false },
     items: {
       ...{ table: 4, expected: 4, scored: 4, errors: 0, errorKinds: {}, absent: 0, extra: 0 },
-      ...{ duplicates: 0, missing: 0, random: 0, failedCalls: 0, cutOff: null },
+      ...{ duplicates: 0, missing: 0, random: 0, failedCalls: 0, fullCells: 0, cutOff: null },
     },
     headlines: lists.map(([name, values]) => ({
       ...{ name, percent: values.reduce((sum, value) => sum + value, 0) / values.length },

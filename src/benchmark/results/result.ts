@@ -53,6 +53,8 @@ export interface ItemCounts {
   readonly random: number;
   /** Predictions that say a call had failed: wrong by the protocol, so the result is incomplete. */
   readonly failedCalls: number;
+  /** Predictions as long as a cell of an Excel file can be: most likely cut there. */
+  readonly fullCells: number;
   /** Responses that the limit of tokens cut off; null where nothing is known. */
   readonly cutOff: number | null;
 }
