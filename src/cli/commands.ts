@@ -16,6 +16,7 @@ export const GROUPS: ReadonlyMap<string, string> = new Map([
   ['capacity', 'find out what the base model can already answer'],
   ['pca', 'the basis latents are written in'],
   ['tokens', 'the tokens of latent spans'],
+  ['evaluate', "run and score the paper's benchmarks"],
 ]);
 
 /** Every command, in the order of the help. To add one: a file here, a line here. */
@@ -89,6 +90,21 @@ export const COMMANDS: readonly CommandEntry[] = [
     words: ['audit'],
     summary: 'find out whether a model uses its latents, and for what',
     load: async () => (await import('./audit.ts')).command,
+  },
+  {
+    words: ['evaluate', 'score'],
+    summary: 'turn predictions into figures, without a model',
+    load: async () => (await import('./evaluate-score.ts')).command,
+  },
+  {
+    words: ['evaluate', 'compare'],
+    summary: 'hold two scored runs against each other, paired by item',
+    load: async () => (await import('./evaluate-compare.ts')).command,
+  },
+  {
+    words: ['evaluate', 'table'],
+    summary: "the paper's tables with your rows beside the published ones",
+    load: async () => (await import('./evaluate-table.ts')).command,
   },
   {
     words: ['report'],
