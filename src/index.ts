@@ -138,3 +138,14 @@ export { auditFiles } from './report/audit-files.ts';
 export { renderCard } from './report/audit-card.ts';
 export { holm, itemsNeeded, pairedEffect } from './evaluate/effects.ts';
 export type { PairedEffect, PairedScores } from './evaluate/effects.ts';
+
+// Benchmarks: answering their tables with a model or an endpoint.
+export { runBenchmark } from './benchmark/run/run.ts';
+export type { BenchmarkRunOptions, RunEvent, RunResult } from './benchmark/run/run.ts';
+export { runSweep } from './benchmark/run/sweep.ts';
+export type { Sweep, SweepEvent, SweepOptions, SweptPoint } from './benchmark/run/sweep.ts';
+export type { LocalOptions } from './benchmark/run/local.ts';
+export type { RemoteOptions } from './benchmark/run/remote.ts';
+export { BASELINE_DECODING, BASELINE_PIXELS } from './benchmark/run/settings.ts';
+export type { RunSettings } from './benchmark/run/settings.ts';
+export { readRunItems, readRunSettings } from './benchmark/run/run-files.ts';

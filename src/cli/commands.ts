@@ -16,6 +16,7 @@ export const GROUPS: ReadonlyMap<string, string> = new Map([
   ['capacity', 'find out what the base model can already answer'],
   ['pca', 'the basis latents are written in'],
   ['tokens', 'the tokens of latent spans'],
+  ['evaluate', "run and score the paper's benchmarks"],
 ]);
 
 /** Every command, in the order of the help. To add one: a file here, a line here. */
@@ -89,6 +90,17 @@ export const COMMANDS: readonly CommandEntry[] = [
     words: ['audit'],
     summary: 'find out whether a model uses its latents, and for what',
     load: async () => (await import('./audit.ts')).command,
+  },
+  {
+    words: ['evaluate', 'run'],
+    summary: 'answer a benchmark with a model or an endpoint',
+    isDefault: true,
+    load: async () => (await import('./evaluate-run.ts')).command,
+  },
+  {
+    words: ['evaluate', 'sweep'],
+    summary: 'the same over budgets, interventions, seeds and models',
+    load: async () => (await import('./evaluate-sweep.ts')).command,
   },
   {
     words: ['report'],
