@@ -265,7 +265,12 @@ export const command = defineCommand({
     benchmark: option.required(
       option.choice('--benchmark <name>', 'what the table is', DATASET_NAMES),
     ),
-    data: option.required(option.text('--data <file>', 'table: TSV, JSONL, JSON, parquet or xlsx')),
+    data: option.required(
+      option.text(
+        '--data <file>',
+        'table: TSV, JSONL, JSON, parquet or xlsx, or the folder that holds it',
+      ),
+    ),
     out: option.required(option.text('-o, --out <dir>', 'folder of the run')),
     model: option.required(
       option.text(

@@ -108,7 +108,7 @@ async function settingsOf(
     data: {
       file: table.file,
       md5: table.md5,
-      numRows: table.rows.length,
+      numRows: planItems(table.rows, 1).length,
       isPublished: table.isPublished,
     },
     source: contestant.source,

@@ -90,7 +90,7 @@ export interface RunSettings {
     /** Name of the file; a copy of another name is the same table. */
     readonly file: string;
     readonly md5: string;
-    /** Rows of the whole table. */
+    /** Rows of the whole table; those that share an index count once. */
     readonly numRows: number;
     /** Whether the MD5 is the published one; null where none is published. */
     readonly isPublished: boolean | null;

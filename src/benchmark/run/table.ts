@@ -2,8 +2,9 @@
 // sweeps open it.
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import { BENCHMARKS } from '../benchmarks.ts';
+import { isFolder } from '../table/file-bytes.ts';
 import { loadTsv } from '../table/tsv.ts';
 import { resolveImages } from '../table/resolve-images.ts';
 import type { DatasetName, Row } from '../types.ts';
@@ -26,7 +27,7 @@ export interface RunTable {
 /** Which table. */
 export interface OpenTableOptions {
   readonly benchmark: DatasetName;
-  /** File of the table. */
+  /** File of the table, or the folder that holds it under the benchmark's own file name. */
   readonly data: string;
   /** Takes a table whose MD5 is not the published one. */
   readonly anyTable?: boolean;
@@ -47,7 +48,9 @@ async function md5Of(path: string): Promise<string> {
  */
 export async function openTable(options: OpenTableOptions): Promise<RunTable> {
   const benchmark = BENCHMARKS[options.benchmark];
-  const table = await loadTsv(options.data, {
+  const { data } = options;
+  const path = benchmark.file !== '' && (await isFolder(data)) ? join(data, benchmark.file) : data;
+  const table = await loadTsv(path, {
     name: benchmark.name,
     md5: options.anyTable === true ? 'ignore' : 'check',
     // Source: evaluation of VLMEvalKit; rows of one index share a prediction in this benchmark alone.

@@ -92,7 +92,8 @@ describe('a run with a local model', () => {
   });
 
   it('keeps all settings, numbers that were left to the model included', async () => {
-    const options = optionsFor('POPE', { limit: 1 }, { folder: SHIPPED_GAP, minPixels: 1024 });
+    const data = join(root, 'data', 'POPE');
+    const options = optionsFor('POPE', { data, limit: 1 }, { minPixels: 1024 });
     await finish(options);
     const settings = await readRunSettings(options.out);
     expect(settings).toMatchObject({
@@ -304,6 +305,13 @@ describe('a run with a local model', () => {
       await expect(refused).rejects.toThrow(DataError);
       await expect(readdir(options.out)).rejects.toThrow('ENOENT');
     }
+  });
+
+  it('asks rows that share an index once, in the benchmark that allows them', async () => {
+    const data = await write(withCells(tables['MME-RealWorld-Lite'], 2, { index: '0' }));
+    const { result, items } = await finish(optionsFor('MME-RealWorld-Lite', { data }));
+    expect(items.map(({ index }) => index)).toEqual(['0', '1', '3']);
+    expect(result).toMatchObject({ numItems: 3, settings: { data: { numRows: 3 } } });
   });
 
   it('refuses a table that was cut off by its MD5, and cannot answer its last row without', async () => {
