@@ -13,8 +13,12 @@ import type {
 import { readRunItems, readRunSettings } from '../../../../src/benchmark/run/run-files.ts';
 import { BENCHMARK_NAMES } from '../../../../src/benchmark/types.ts';
 import type { BenchmarkName } from '../../../../src/benchmark/types.ts';
+import { encodePng } from '../../../../src/data/png.ts';
+import { sampleExamples } from '../../../../src/data/splits.ts';
 import { countLiveSessions } from '../../../../src/engine/session.ts';
 import { ConfigError, DataError, RuntimeError } from '../../../../src/errors.ts';
+import { askModel } from '../../../../src/generate/ask.ts';
+import { openGapModel } from '../../../../src/store/latent-head.ts';
 import {
   smallTables,
   withCells,
@@ -259,13 +263,40 @@ describe('a run with a local model', () => {
   });
 
   it('changes latents as told, and says what is not possible', async () => {
-    const clean = await finish(optionsFor('POPE', { limit: 1 }, { numLatents: 4 }));
-    const none = await finish(optionsFor('POPE', { limit: 1 }, { intervention: 'zero-latent' }));
-    expect(clean.result.settings.source).toMatchObject({ numLatents: 4, intervention: 'clean' });
-    expect(none.items[0]).toMatchObject({ numSpans: 0 });
-    expect(none.items[0]?.response).not.toContain('<|latent_pad|>');
-    const { numSpans = 0, response } = clean.items[0] ?? {};
-    expect(response?.split('<|latent_pad|>')).toHaveLength(4 * numSpans + 1);
+    // Questions that the model writes latents for.
+    const samples = [...sampleExamples({ split: 'test', count: 6, seed: 3, easyFraction: 0 })];
+    const columns = ['index', 'question', 'answer', 'category', 'image'];
+    const rows = samples.map(({ question, answer, picture }, i) => [
+      ...[String(i), question, answer, 'random'],
+      encodePng(picture).toString('base64'),
+    ]);
+    const data = await write({ ...tables.POPE, columns, rows, files: new Map() });
+    const texts = async (model: Partial<BenchmarkRunOptions['answerer']>): Promise<string[]> => {
+      const options = optionsFor('POPE', { data }, { batchSize: 6, maxNewTokens: 80, ...model });
+      const { items, result } = await finish(options);
+      expect(result.settings.source).toMatchObject(model);
+      for (const { numSpans = 0, response } of items) {
+        const numLatents = 'numLatents' in model ? (model.numLatents ?? 36) : 36;
+        expect(response?.split('<|latent_pad|>')).toHaveLength(numLatents * numSpans + 1);
+      }
+      return items.map(({ response }) => response ?? '');
+    };
+    const spans = (from: readonly string[]): number =>
+      from.filter((text) => text.includes('<|latent_start|> <|latent_pad|>')).length;
+    const clean = await texts({ intervention: 'clean' });
+    expect(spans(clean)).toBeGreaterThan(2);
+    const [first] = samples;
+    const pictures = first ? [first.picture] : [];
+    const asked = { pictures, question: first?.question ?? '', seed: 7, threads: 1 };
+    const answer = askModel(await openGapModel(SHIPPED_GAP), { ...asked, maxNewTokens: 80 });
+    let piece = await answer.next();
+    while (piece.done !== true) piece = await answer.next();
+    expect(clean[0]).toBe(piece.value.response);
+    expect(spans(await texts({ numLatents: 4 }))).toBeGreaterThan(2);
+    const noise = await texts({ intervention: 'noise-unit' });
+    expect(spans(noise)).toBe(spans(clean));
+    expect(noise).not.toEqual(clean);
+    expect(spans(await texts({ intervention: 'zero-latent' }))).toBe(0);
     for (const [intervention, why] of [
       ['other', 'gapvl compare'],
       ['oracle', 'auxiliary pictures'],
