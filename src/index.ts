@@ -174,3 +174,14 @@ export type {
   Table,
   Unwrap,
 } from './benchmark/types.ts';
+
+// Benchmarks: answering their tables with a model or an endpoint.
+export { runBenchmark } from './benchmark/run/run.ts';
+export type { BenchmarkRunOptions, RunEvent, RunResult } from './benchmark/run/run.ts';
+export { runSweep } from './benchmark/run/sweep.ts';
+export type { Sweep, SweepEvent, SweepOptions, SweptPoint } from './benchmark/run/sweep.ts';
+export type { LocalOptions } from './benchmark/run/local.ts';
+export type { RemoteOptions } from './benchmark/run/remote.ts';
+export { BASELINE_DECODING, BASELINE_PIXELS } from './benchmark/run/settings.ts';
+export type { RunSettings } from './benchmark/run/settings.ts';
+export { readRunItems, readRunSettings } from './benchmark/run/run-files.ts';

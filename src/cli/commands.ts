@@ -92,6 +92,17 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./audit.ts')).command,
   },
   {
+    words: ['evaluate', 'run'],
+    summary: 'answer a benchmark with a model or an endpoint',
+    isDefault: true,
+    load: async () => (await import('./evaluate-run.ts')).command,
+  },
+  {
+    words: ['evaluate', 'sweep'],
+    summary: 'the same over budgets, interventions, seeds and models',
+    load: async () => (await import('./evaluate-sweep.ts')).command,
+  },
+  {
     words: ['evaluate', 'score'],
     summary: 'turn predictions into figures, without a model',
     load: async () => (await import('./evaluate-score.ts')).command,

@@ -27,6 +27,8 @@ export interface Contestant {
   readonly batchSize: number;
   /** Batches on their way at the same time. */
   readonly concurrency: number;
+  /** Words of prompts so far that the vocabulary cannot express. */
+  readonly numUnknownWords: () => number;
   /** @param signal - ends answering; what was asked then rejects with its reason. */
   readonly start: (signal: AbortSignal) => Promise<Answerer>;
 }

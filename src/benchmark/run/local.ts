@@ -49,6 +49,8 @@ export interface LocalOptions extends SessionOptions, DecodingChoices {
   readonly kind: 'model';
   /** Model folder. */
   readonly folder: string;
+  /** Of `hashModel`, where it is known. */
+  readonly hash?: string;
   /** Default `baseline`: what is not given below is as the published baselines had it. */
   readonly preset?: Preset;
   /** Default: the preset's; those of BASELINE_PIXELS only for a model with Qwen2.5-VL's own limits. */
@@ -68,10 +70,8 @@ export interface LocalOptions extends SessionOptions, DecodingChoices {
 export interface RunContext {
   readonly seed: number;
   readonly system: string | null;
-  /** Milliseconds since some moment. */
-  readonly now: () => number;
-  /** Called with every word that the model's vocabulary cannot express. */
-  readonly onUnknownWord: () => void;
+  /** Milliseconds since some moment; without it no latency is kept. */
+  readonly now?: () => number;
 }
 
 /** ours: graphs that an encoder on another device than the CPU may keep, one a size of picture. */
@@ -83,19 +83,25 @@ const IMPOSSIBLE: Partial<Record<InterventionName, string>> = {
   oracle: 'it needs auxiliary pictures, which tables of benchmarks do not have',
 };
 
+/** Why a model cannot run a benchmark with an intervention; undefined when it can. */
+export function localObstacle(model: GapModel, intervention: InterventionName): string | undefined {
+  return IMPOSSIBLE[intervention] ?? obstacle(intervention, model, []);
+}
+
 function checkLatents(model: GapModel, options: LocalOptions): void {
   const { intervention = 'clean', calibration = 'model', numLatents, folder } = options;
+  const needsLatents = calibration === 'ema' || numLatents !== undefined;
+  const reason =
+    localObstacle(model, intervention) ??
+    (needsLatents && !writesLatents(model)
+      ? 'the model was not trained to write latents'
+      : undefined);
+  if (reason === undefined) return;
   const asked = [
     ...(intervention === 'clean' ? [] : [`intervention ${intervention}`]),
     ...(calibration === 'ema' ? ['calibration ema'] : []),
     ...(numLatents === undefined ? [] : [`${numLatents} latents`]),
   ];
-  if (asked.length === 0) return;
-  const reason =
-    IMPOSSIBLE[intervention] ??
-    obstacle(intervention, model, []) ??
-    (writesLatents(model) ? undefined : 'the model was not trained to write latents');
-  if (reason === undefined) return;
   throw new ConfigError({
     what: `${folder} cannot run a benchmark with ${asked.join(', ')}`,
     got: reason,
@@ -157,7 +163,8 @@ function lenient(model: GapModel, onUnknown: () => void): GapModel {
 export async function openLocal(options: LocalOptions, context: RunContext): Promise<Contestant> {
   const { folder, batchSize = 1, intervention = 'clean' } = options;
   await expectFinished(folder);
-  const model = lenient(await openGapModel(folder), context.onUnknownWord);
+  let numUnknownWords = 0;
+  const model = lenient(await openGapModel(folder), () => (numUnknownWords += 1));
   checkLatents(model, options);
   const numLatents = options.numLatents ?? model.settings?.numLatents ?? 0;
   if (numLatents > 0) expectLatentTokens(model.bundle.sequence, folder);
@@ -166,7 +173,7 @@ export async function openLocal(options: LocalOptions, context: RunContext): Pro
   const source: ModelSource = {
     kind: 'model',
     folder,
-    hash: await hashModel(folder),
+    hash: options.hash ?? (await hashModel(folder)),
     variant: variantLabel(model),
     numLatents,
     intervention,
@@ -181,6 +188,7 @@ export async function openLocal(options: LocalOptions, context: RunContext): Pro
     decoding: plan,
     batchSize,
     concurrency: 1,
+    numUnknownWords: () => numUnknownWords,
     start: async (signal) => {
       const decoder = await Decoder.create(model, options);
       return new LocalModel({ model, decoder, source, plan, session: options, signal, ...context });
@@ -232,11 +240,13 @@ class LocalModel implements Answerer {
   }
 
   async answer(questions: readonly Asked[]): Promise<readonly ItemRecord[]> {
-    const startMs = this.parts.now();
+    const startMs = this.parts.now?.();
     const prepared: (Ready | ItemRecord)[] = [];
     for (const asked of questions) prepared.push(await this.prepare(asked));
     const outcomes = await this.generate(prepared.filter((one) => 'request' in one));
-    const latencyS = (this.parts.now() - startMs) / 1000;
+    const endMs = this.parts.now?.();
+    const isTimed = questions.length === 1 && startMs !== undefined && endMs !== undefined;
+    const latency = isTimed ? { latencyS: (endMs - startMs) / 1000 } : {};
     let at = 0;
     return prepared.map((one): ItemRecord => {
       if (!('request' in one)) return one;
@@ -248,7 +258,7 @@ class LocalModel implements Answerer {
       return {
         ...{ index, sample, response: this.response(result), batch },
         ...{ numSpans: result.numSpans, finished: result.finished },
-        ...(questions.length === 1 ? { latencyS } : {}),
+        ...latency,
       };
     });
   }

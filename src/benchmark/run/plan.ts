@@ -1,8 +1,8 @@
 // Owns which questions a run asks, in which order and which of them together, and which are answered already;
 // run.ts goes through them.
-import { DataError } from '../../errors.ts';
 import type { ItemRecord } from '../prediction.ts';
-import type { Cell, Row } from '../types.ts';
+import { indexText } from '../table/table.ts';
+import type { Row } from '../types.ts';
 import { itemKey } from './run-files.ts';
 
 /** A row to be answered. */
@@ -20,38 +20,19 @@ export interface PlannedBatch {
   readonly wanted: ReadonlySet<string>;
 }
 
-/** A cell of the column `index` as text; numbers as the reference writes them. */
-export function indexText(cell: Cell | undefined): string | undefined {
-  if (cell === undefined || cell === null) return undefined;
-  return typeof cell === 'boolean' ? (cell ? 'True' : 'False') : String(cell);
-}
-
 /**
- * The items of a table, sample by sample, so that a run that stopped has whole samples.
- * @throws DataError for a row without an index, or one that another row has.
+ * The items of a table, sample by sample, so that a run that stopped has whole samples. Of rows that share
+ * an index, which one benchmark allows, the first is asked: they share its prediction.
  */
-export function planItems(
-  rows: readonly Row[],
-  samples: number,
-  file: string,
-): readonly PlannedItem[] {
-  const seen = new Map<string, number>();
-  const indexed = rows.map((row, i) => {
-    const index = indexText(row['index']);
-    const before = index === undefined ? undefined : seen.get(index);
-    if (index === undefined || before !== undefined) {
-      throw new DataError({
-        what: `${file}: row ${i + 1} cannot be told from others by its index`,
-        got: index === undefined ? 'no index' : `${index}, which row ${(before ?? 0) + 1} has too`,
-        expected: 'a column index with a value of its own in each row',
-        fix: 'repair the table: records of a run are kept by index',
-      });
-    }
-    seen.set(index, i);
-    return { index, row };
-  });
+export function planItems(rows: readonly Row[], samples: number): readonly PlannedItem[] {
+  const byIndex = new Map<string, Row>();
+  for (const row of rows) {
+    const index = indexText(row);
+    if (!byIndex.has(index)) byIndex.set(index, row);
+  }
+  const first = [...byIndex].map(([index, row]) => ({ index, row }));
   return Array.from({ length: samples }, (_, sample) =>
-    indexed.map((one) => ({ ...one, sample })),
+    first.map((one) => ({ ...one, sample })),
   ).flat();
 }
 

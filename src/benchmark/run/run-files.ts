@@ -1,20 +1,19 @@
-// Owns the files of a run's folder by name, and how its settings and items are read back; running, scoring
-// and sweeping use it.
+// Owns the files of a run's folder by name, how its settings and items are read back, and that no other run goes
+// on there; running, scoring and sweeping use it.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readJournal } from '../../data/journal.ts';
-import { systemCode } from '../../engine/atomic-file.ts';
+import { otherRun, readJournal } from '../../data/journal.ts';
+import { systemCode, writeFileAtomic } from '../../engine/atomic-file.ts';
 import { isObject } from '../../engine/strict-json.ts';
 import { DataError } from '../../errors.ts';
 import type { ItemRecord } from '../prediction.ts';
+import { RUN_FORMAT, comparedFields } from './settings.ts';
 import type { RunSettings } from './settings.ts';
 
 /** File with all settings of a run. */
 export const RUN_FILE = 'run.json';
 /** Journal of the items of a run. */
 export const ITEMS_FILE = 'items.jsonl';
-/** Marks RUN_FILE; the number changes with the layout. */
-export const RUN_FORMAT = 'gapvl.evaluation-run.1';
 /** Marks ITEMS_FILE. */
 export const ITEMS_FORMAT = 'gapvl.evaluation-items.1';
 
@@ -79,6 +78,31 @@ export async function readRunSettings(folder: string): Promise<RunSettings | und
     expected: `a JSON object with "format": "${RUN_FORMAT}"`,
     fix: 'name another folder',
   });
+}
+
+/**
+ * Writes the settings of a run into its folder, or finds that it goes on there.
+ * @param hasItems - whether the folder already holds items that another run could spoil.
+ * @throws ConfigError when the folder holds another run, with the fields that differ.
+ */
+export async function beginRun(
+  folder: string,
+  settings: RunSettings,
+  hasItems: boolean,
+): Promise<void> {
+  const path = join(folder, RUN_FILE);
+  const found = await readRunSettings(folder);
+  if (found) {
+    const [before, now] = [comparedFields(found), comparedFields(settings)];
+    const isSame = JSON.stringify(sorted(before)) === JSON.stringify(sorted(now));
+    if (!isSame && hasItems) throw otherRun(path, before, now);
+    if (isSame) return;
+  }
+  await writeFileAtomic(path, [`${JSON.stringify(settings, null, 2)}\n`]);
+}
+
+function sorted(fields: Readonly<Record<string, unknown>>): [string, unknown][] {
+  return Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1));
 }
 
 /** The last record of every item of a run's folder. @throws DataError when there is no journal. */

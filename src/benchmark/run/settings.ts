@@ -1,8 +1,5 @@
-// Owns everything a run is made from, as run.json holds it, and the rule that another run may not go on in
-// its folder; run.ts writes it, scoring and comparing read it.
-import { join } from 'node:path';
-import { otherRun } from '../../data/journal.ts';
-import { writeFileAtomic } from '../../engine/atomic-file.ts';
+// Owns everything a run is made from, as run.json holds it, and which of it makes another run; run.ts decides it,
+// scoring and comparing read it.
 import type { Device } from '../../engine/device.ts';
 import { isObject } from '../../engine/strict-json.ts';
 import type { InterventionName } from '../../evaluate/interventions.ts';
@@ -10,7 +7,9 @@ import type { DecodingChoices } from '../../generate/defaults.ts';
 import type { Calibration } from '../../latent/feedback.ts';
 import type { PixelRange } from '../../processor/resize.ts';
 import type { DatasetName, PromptBuilder } from '../types.ts';
-import { RUN_FILE, RUN_FORMAT, readRunSettings } from './run-files.ts';
+
+/** Marks run.json; the number changes with the layout. */
+export const RUN_FORMAT = 'gapvl.evaluation-run.1';
 
 /**
  * How the published baselines were decoded. Source: VLMEvalKit vlmeval/config.py and
@@ -91,7 +90,7 @@ export interface RunSettings {
     /** Name of the file; a copy of another name is the same table. */
     readonly file: string;
     readonly md5: string;
-    /** Rows of the whole table. */
+    /** Rows of the whole table; those that share an index count once. */
     readonly numRows: number;
     /** Whether the MD5 is the published one; null where none is published. */
     readonly isPublished: boolean | null;
@@ -125,29 +124,4 @@ export function comparedFields(settings: RunSettings): Record<string, unknown> {
   };
   visit(settings, '');
   return fields;
-}
-
-/**
- * Writes the settings of a run into its folder, or finds that it goes on there.
- * @param hasItems - whether the folder already holds items that another run could spoil.
- * @throws ConfigError when the folder holds another run, with the fields that differ.
- */
-export async function beginRun(
-  folder: string,
-  settings: RunSettings,
-  hasItems: boolean,
-): Promise<void> {
-  const path = join(folder, RUN_FILE);
-  const found = await readRunSettings(folder);
-  if (found) {
-    const [before, now] = [comparedFields(found), comparedFields(settings)];
-    const isSame = JSON.stringify(sorted(before)) === JSON.stringify(sorted(now));
-    if (!isSame && hasItems) throw otherRun(path, before, now);
-    if (isSame) return;
-  }
-  await writeFileAtomic(path, [`${JSON.stringify(settings, null, 2)}\n`]);
-}
-
-function sorted(fields: Readonly<Record<string, unknown>>): [string, unknown][] {
-  return Object.entries(fields).sort(([a], [b]) => (a < b ? -1 : 1));
 }
