@@ -138,3 +138,14 @@ export { auditFiles } from './report/audit-files.ts';
 export { renderCard } from './report/audit-card.ts';
 export { holm, itemsNeeded, pairedEffect } from './evaluate/effects.ts';
 export type { PairedEffect, PairedScores } from './evaluate/effects.ts';
+
+// Benchmarks: their tables and pictures, tables of predictions.
+export { fetchBenchmark } from './benchmark/table/fetch.ts';
+export type { FetchBenchmarkOptions, FetchedBenchmark } from './benchmark/table/fetch.ts';
+export { loadTable } from './benchmark/table/load.ts';
+export { loadPredictions } from './benchmark/table/predictions.ts';
+export type { PredictionOptions, PredictionTable } from './benchmark/table/predictions.ts';
+export { resolveImages } from './benchmark/table/resolve-images.ts';
+export type { ResolveOptions } from './benchmark/table/resolve-images.ts';
+export type { BenchmarkTable, LoadOptions, PictureCells } from './benchmark/table/table.ts';
+export { loadTsv } from './benchmark/table/tsv.ts';

@@ -14,6 +14,7 @@ export const GROUPS: ReadonlyMap<string, string> = new Map([
   ['capacity', 'find out what the base model can already answer'],
   ['pca', 'the basis latents are written in'],
   ['tokens', 'the tokens of latent spans'],
+  ['evaluate', "run and score the paper's benchmarks"],
 ]);
 
 /** Every command, in the order of the help. To add one: a file here, a line here. */
@@ -67,6 +68,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     words: ['compare'],
     summary: 'run models on the same questions, latents clean and changed',
     load: async () => (await import('./compare.ts')).command,
+  },
+  {
+    words: ['evaluate', 'fetch'],
+    summary: 'download the table of a benchmark',
+    load: async () => (await import('./evaluate-fetch.ts')).command,
   },
   {
     words: ['doctor'],
