@@ -72,6 +72,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./compare.ts')).command,
   },
   {
+    words: ['evaluate', 'fetch'],
+    summary: 'download the table of a benchmark',
+    load: async () => (await import('./evaluate-fetch.ts')).command,
+  },
+  {
     words: ['doctor'],
     summary: 'check this machine and say what to mend',
     load: async () => (await import('./doctor.ts')).command,
