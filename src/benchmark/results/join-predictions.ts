@@ -11,9 +11,14 @@ const INDEX = 'index';
 const PREDICTION = 'prediction';
 const LATENCY = 'latency_s';
 
-/** A table with the name it has in messages. */
-export interface NamedTable extends Table {
+/** Rows of a table with the name it has in messages. */
+export interface NamedRows extends Pick<Table, 'rows'> {
   readonly name: string;
+}
+
+/** A table with the name it has in messages. */
+export interface NamedTable extends NamedRows {
+  readonly columns: readonly string[];
 }
 
 /** Predictions with their rows, and what was found out on the way. */
@@ -134,7 +139,7 @@ function joinData(
   benchmark: Benchmark,
   predictions: NamedTable,
   byIndex: ReadonlyMap<string, Row>,
-  data: NamedTable,
+  data: NamedRows,
 ): { readonly rows: readonly Row[]; readonly absent: number; readonly extra: number } {
   const known = new Set(data.rows.map(indexOf));
   const extra = [...byIndex.keys()].filter((index) => !known.has(index));
@@ -183,7 +188,7 @@ function withPrediction(row: Row, own: Row): Row {
 export function joinPredictions(
   benchmark: Benchmark,
   predictions: NamedTable,
-  data?: NamedTable,
+  data?: NamedRows,
 ): JoinedPredictions {
   checkColumns(predictions);
   checkBenchmark(benchmark, predictions);

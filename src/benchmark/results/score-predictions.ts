@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { basename, parse } from 'node:path';
 import { findBenchmark } from '../benchmarks.ts';
-import { loadTable } from '../table/load.ts';
+import { openTable } from '../run/table.ts';
 import { loadPredictions } from '../table/predictions.ts';
 import type { DatasetName } from '../types.ts';
 import { joinPredictions } from './join-predictions.ts';
@@ -70,18 +70,14 @@ export async function scorePredictions(options: ScorePredictionsOptions): Promis
   const table =
     data === undefined
       ? undefined
-      : await loadTable(data, {
-          ...{ name: benchmark.name, columns: benchmark.scoringColumns },
-          md5: options.anyTable === true ? 'ignore' : 'check',
-          duplicates: benchmark.name === 'MME-RealWorld-Lite' ? 'keep' : 'error',
+      : await openTable({
+          ...{ benchmark: benchmark.name, data, anyTable: options.anyTable ?? false },
           ...(signal ? { signal } : {}),
         });
   const joined = joinPredictions(
     benchmark,
     { name: path, columns: predictions.columns, rows: predictions.rows },
-    table && data !== undefined
-      ? { name: data, columns: table.columns, rows: table.rows }
-      : undefined,
+    table && { name: table.file, rows: table.rows },
   );
   const items = await scoreItems(joined.items, { ...options, benchmark });
   const result = summarise(items, {
@@ -93,7 +89,7 @@ export async function scorePredictions(options: ScorePredictionsOptions): Promis
       ...{ kind: 'predictions', name: basename(path), sha256: await sha256Of(path) },
       settings: {},
     },
-    data: table ? { file: basename(table.path), md5: table.md5 ?? '' } : null,
+    data: table ? { file: table.file, md5: table.md5 } : null,
     ...(signal ? { signal } : {}),
   });
   return { result, scores: scoreLines(items, benchmark) };

@@ -5,14 +5,13 @@ import { DataError } from '../../errors.ts';
 import { findBenchmark } from '../benchmarks.ts';
 import type { ItemRecord } from '../prediction.ts';
 import { str } from '../python/numbers.ts';
-import { readRunItems, readRunSettings } from '../run/run-files.ts';
+import { itemKey, readRunItems, readRunSettings } from '../run/run-files.ts';
 import { comparedFields } from '../run/settings.ts';
 import type { RunSettings } from '../run/settings.ts';
 import { openTable } from '../run/table.ts';
 import type { Row } from '../types.ts';
 import type { EvaluationResult, ScoreLine } from './result.ts';
 import { judgeUse, scoreItems } from './score-items.ts';
-import type { AnsweredItem } from './score-items.ts';
 import { checkJudge } from './score-settings.ts';
 import type { ScoreSettings } from './score-settings.ts';
 import { scoreLines, summarise } from './summary.ts';
@@ -32,54 +31,58 @@ export interface Scored {
   readonly scores: readonly ScoreLine[];
 }
 
-/** Rows that were to be answered, by index. */
-function expectedRows(rows: readonly Row[], { limit }: RunSettings): ReadonlyMap<string, Row> {
-  const own = limit === null ? rows : rows.slice(0, limit);
-  return new Map(own.map((row) => [str(row['index'] ?? null), row]));
+/** An item that should be there, with what the journal says of it. */
+interface Expected {
+  readonly index: string;
+  readonly sample: number;
+  readonly row: Row;
+  readonly record: ItemRecord | undefined;
 }
 
-function answered(
+/** Every repeat of every row that was to be answered, in the order of the table; rows may share an index. */
+function expectedItems(
   records: readonly ItemRecord[],
-  rows: ReadonlyMap<string, Row>,
+  rows: readonly Row[],
+  { limit, samples }: RunSettings,
   run: string,
-): AnsweredItem[] {
-  const places = new Map([...rows.keys()].map((index, place) => [index, place]));
-  const items = records.flatMap(({ index, sample, response }) => {
-    const row = rows.get(index);
-    if (!row) {
-      throw new DataError({
-        what: `${run} has an item that its table does not have`,
-        got: `index ${index.slice(0, 40)}`,
-        expected: 'an index of the table',
-        fix: 'name the table that the run was made from',
-      });
-    }
-    return response === null ? [] : [{ index, sample, row, prediction: response }];
-  });
-  const placeOf = ({ index }: AnsweredItem): number => places.get(index) ?? 0;
-  return items.sort((a, b) => a.sample - b.sample || placeOf(a) - placeOf(b));
+): Expected[] {
+  const byKey = new Map(records.map((record) => [itemKey(record), record]));
+  const own = (limit === null ? rows : rows.slice(0, limit)).map((row) => ({
+    index: str(row['index'] ?? null),
+    row,
+  }));
+  const known = new Set(own.map(({ index }) => index));
+  const stranger = records.find(({ index, sample }) => !known.has(index) || sample >= samples);
+  if (stranger) {
+    throw new DataError({
+      what: `${run} has an item that does not belong to it`,
+      got: `index ${stranger.index.slice(0, 40)}, sample ${stranger.sample}`,
+      expected: `an index of the table, a sample below ${samples}`,
+      fix: 'name the table that the run was made from, or make the run again',
+    });
+  }
+  return Array.from({ length: samples }, (_, sample) =>
+    own.map((item) => ({ ...item, sample, record: byKey.get(itemKey({ ...item, sample })) })),
+  ).flat();
 }
 
-function factsOf(
-  records: readonly ItemRecord[],
-  rows: ReadonlyMap<string, Row>,
-  { samples, data }: RunSettings,
-): ItemFacts {
+function factsOf(expected: readonly Expected[], numItems: number): ItemFacts {
+  const records = expected.flatMap(({ record }) => record ?? []);
   const failed = records.flatMap(({ error }) => error ?? []);
   const written = records.filter(({ response }) => response !== null);
   const errorKinds: Record<string, number> = {};
   for (const { kind } of failed) errorKinds[kind] = (errorKinds[kind] ?? 0) + 1;
-  const expected = rows.size * samples;
   const spans = written.flatMap(({ numSpans }) => numSpans ?? []);
   return {
     counts: {
-      table: data.numRows * samples,
-      ...{ expected, errors: failed.length, errorKinds, absent: expected - records.length },
-      // The journal keeps one record an item, and the run refuses rows that it does not know.
+      ...{ table: numItems, expected: expected.length },
+      ...{ errors: failed.length, errorKinds, absent: expected.length - records.length },
+      // The journal keeps one record an item, and its files have no cells.
       ...{ extra: 0, duplicates: 0, failedCalls: 0, fullCells: 0 },
       cutOff: written.filter(({ finished }) => !finished).length,
     },
-    latencies: written.flatMap(({ latencyS, batch }) =>
+    // Rows that share an index were answered once.
+    latencies: [...new Set(written)].flatMap(({ latencyS, batch }) =>
       latencyS === undefined || batch > 1 ? [] : [latencyS],
     ),
     numTriggered: spans.filter((numSpans) => numSpans > 0).length,
@@ -121,12 +124,16 @@ export async function scoreRun(options: ScoreRunOptions): Promise<Scored> {
       fix: 'name that table',
     });
   }
-  const rows = expectedRows(table.rows, settings);
-  const items = await scoreItems(answered(records, rows, run), { ...options, benchmark });
+  const expected = expectedItems(records, table.rows, settings, run);
+  const answered = expected.flatMap(({ index, sample, row, record }) => {
+    const prediction = record?.response ?? null;
+    return prediction === null ? [] : [{ index, sample, row, prediction }];
+  });
+  const items = await scoreItems(answered, { ...options, benchmark });
   const result = summarise(items, {
     ...{ benchmark, era, unwrap, seed, draws, versions: options.versions },
     judge: judgeUse(items, judge),
-    facts: factsOf(records, rows, settings),
+    facts: factsOf(expected, table.rows.length * settings.samples),
     ...{ label: label ?? labelOf(settings), isLabelGiven: label !== undefined },
     source: {
       ...{ kind: 'run', name: basename(resolve(run)), sha256: null },
