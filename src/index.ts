@@ -149,3 +149,14 @@ export type { RemoteOptions } from './benchmark/run/remote.ts';
 export { BASELINE_DECODING, BASELINE_PIXELS } from './benchmark/run/settings.ts';
 export type { RunSettings } from './benchmark/run/settings.ts';
 export { readRunItems, readRunSettings } from './benchmark/run/run-files.ts';
+
+// Benchmarks: their tables and pictures, tables of predictions.
+export { fetchBenchmark } from './benchmark/table/fetch.ts';
+export type { FetchBenchmarkOptions, FetchedBenchmark } from './benchmark/table/fetch.ts';
+export { loadTable } from './benchmark/table/load.ts';
+export { loadPredictions } from './benchmark/table/predictions.ts';
+export type { PredictionOptions, PredictionTable } from './benchmark/table/predictions.ts';
+export { resolveImages } from './benchmark/table/resolve-images.ts';
+export type { ResolveOptions } from './benchmark/table/resolve-images.ts';
+export type { BenchmarkTable, LoadOptions, PictureCells } from './benchmark/table/table.ts';
+export { loadTsv } from './benchmark/table/tsv.ts';

@@ -92,6 +92,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./audit.ts')).command,
   },
   {
+    words: ['evaluate', 'fetch'],
+    summary: 'download the table of a benchmark',
+    load: async () => (await import('./evaluate-fetch.ts')).command,
+  },
+  {
     words: ['evaluate', 'run'],
     summary: 'answer a benchmark with a model or an endpoint',
     isDefault: true,

@@ -1,7 +1,7 @@
 // Owns reading the bytes of a table's file: once from end to end, later a range, of the same file still; the
 // readers of the formats call it.
 import { createHash } from 'node:crypto';
-import { open, stat } from 'node:fs/promises';
+import { open, readFile, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { DataError } from '../../errors.ts';
 import type { LoadOptions } from './table.ts';
@@ -113,4 +113,25 @@ export async function isFolder(path: string): Promise<boolean> {
     (found) => found.isDirectory(),
     () => false,
   );
+}
+
+/**
+ * The bytes of a file that is read at once.
+ * @throws DataError if it cannot be read, or is larger.
+ */
+export async function readSmallFile(path: string, maxBytes: number): Promise<Buffer> {
+  try {
+    const { size } = await stat(path);
+    if (size <= maxBytes) return await readFile(path);
+    throw new Error(`${size} bytes, and at most ${maxBytes} are read at once`);
+  } catch (error) {
+    throw new DataError(
+      {
+        what: `${path} cannot be read`,
+        got: (error as Error).message,
+        fix: 'check the path, or write the table as TSV, which is read piece by piece',
+      },
+      error,
+    );
+  }
 }

@@ -11,6 +11,9 @@ export const IMAGE_PATH_COLUMN = 'image_path';
 /** The column that names rows. */
 export const INDEX_COLUMN = 'index';
 
+/** Most characters of a cell of `image` that is the index of another row. Source: VLMEvalKit, image_base.py. */
+export const MAX_REFERENCE_CHARS = 64;
+
 /**
  * What a cell of the column `image` holds: nothing, a short text (the index of the row whose picture it
  * is), one that is still in the file (base64, a list of it), a path, an encoded picture, or some of these.
@@ -142,9 +145,7 @@ function rowOf(columns: readonly string[], cells: readonly (readonly Cell[])[], 
  */
 export function makeTable(found: FoundTable, options: LoadOptions): BenchmarkTable {
   const { path, md5, images, numRows } = found;
-  const name = options.name ?? 'own';
-  const withIndex = name === 'own' ? withNumbers(found) : found;
-  const { columns } = withIndex;
+  const { columns } = found;
   const wanted = new Set([INDEX_COLUMN, ...(options.columns ?? [])]);
   const has = (column: string): boolean =>
     columns.includes(column) || (column === IMAGE_COLUMN && images !== undefined);
@@ -170,7 +171,7 @@ export function makeTable(found: FoundTable, options: LoadOptions): BenchmarkTab
       fix: `fill the column, or take it out and name files in ${IMAGE_PATH_COLUMN}`,
     });
   }
-  const cells = withIndex.cells.map((column, c) => {
+  const cells = found.cells.map((column, c) => {
     const left = kept.map((i) => column[i] ?? null);
     return columns[c] === INDEX_COLUMN ? indexCells(left) : left;
   });
@@ -179,7 +180,8 @@ export function makeTable(found: FoundTable, options: LoadOptions): BenchmarkTab
   if (options.duplicates !== 'keep') checkDuplicates(found, indices, kept);
   const orders = new Map(indices.map((index, order) => [index, order]));
   return {
-    ...{ name, path, md5, columns, rows },
+    name: options.name ?? 'own',
+    ...{ path, md5, columns, rows },
     numDropped: numRows - kept.length,
     pictures: {
       hasColumn: images !== undefined,
@@ -193,7 +195,7 @@ export function makeTable(found: FoundTable, options: LoadOptions): BenchmarkTab
 }
 
 /** A table of one's own may do without an index: its rows are counted from 0. */
-function withNumbers(found: FoundTable): FoundTable {
+export function numberRows(found: FoundTable): FoundTable {
   if (found.columns.includes(INDEX_COLUMN)) return found;
   const numbers = Array.from({ length: found.numRows }, (_, i) => BigInt(i));
   return { ...found, columns: [INDEX_COLUMN, ...found.columns], cells: [numbers, ...found.cells] };

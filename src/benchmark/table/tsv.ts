@@ -10,11 +10,9 @@ import { readRange, readThrough } from './file-bytes.ts';
 import type { FileState } from './file-bytes.ts';
 import { nameColumns } from './column-names.ts';
 import { typeColumn } from './pandas-typing.ts';
-import { IMAGE_COLUMN, makeTable, shorten } from './table.ts';
+import { IMAGE_COLUMN, MAX_REFERENCE_CHARS, makeTable, numberRows, shorten } from './table.ts';
 import type { BenchmarkTable, FoundTable, LoadOptions, PictureCell } from './table.ts';
 
-/** Most characters of a cell of `image` that is the index of another row. Source: VLMEvalKit, image_base.py. */
-export const MAX_REFERENCE_CHARS = 64;
 const MAX_REFERENCE_BYTES = 4 * MAX_REFERENCE_CHARS;
 /** ours: far above any question, and small enough that a file that is no table ends soon. */
 const MAX_CELL_BYTES = 1 << 26;
@@ -217,5 +215,6 @@ export async function readTsv(path: string, options: LoadOptions = {}): Promise<
  * a missing column, an index that occurs twice, a file without rows.
  */
 export async function loadTsv(path: string, options: LoadOptions = {}): Promise<BenchmarkTable> {
-  return makeTable(await readTsv(path, options), options);
+  const found = await readTsv(path, options);
+  return makeTable((options.name ?? 'own') === 'own' ? numberRows(found) : found, options);
 }

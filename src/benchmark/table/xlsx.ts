@@ -4,9 +4,9 @@
 //
 // ours: `read-excel-file` is not used. It unpacks before it knows sizes, turns `_x000D_` into a carriage
 // return, which openpyxl does not, and hands out integers as doubles.
-import { readFile, stat } from 'node:fs/promises';
 import { posix, resolve } from 'node:path';
 import { DataError } from '../../errors.ts';
+import { readSmallFile } from './file-bytes.ts';
 import { walkXml } from './xml.ts';
 import type { Attributes, XmlSink } from './xml.ts';
 import { ZipArchive } from './zip.ts';
@@ -317,25 +317,4 @@ export async function readSheet(path: string): Promise<readonly (readonly SheetC
   if (rows.length * width > MAX_CELLS) throw book.fail(`${rows.length} rows of ${width} cells`);
   for (const row of rows) while (row.length < width) row.push('');
   return rows;
-}
-
-/**
- * The bytes of a file that is read at once.
- * @throws DataError if it cannot be read, or is larger.
- */
-export async function readSmallFile(path: string, maxBytes: number): Promise<Buffer> {
-  try {
-    const { size } = await stat(path);
-    if (size <= maxBytes) return await readFile(path);
-    throw new Error(`${size} bytes, and at most ${maxBytes} are read at once`);
-  } catch (error) {
-    throw new DataError(
-      {
-        what: `${path} cannot be read`,
-        got: (error as Error).message,
-        fix: 'check the path, or write the table as TSV, which is read piece by piece',
-      },
-      error,
-    );
-  }
 }

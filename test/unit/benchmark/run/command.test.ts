@@ -11,7 +11,12 @@ import { readRunItems, readRunSettings } from '../../../../src/benchmark/run/run
 import type { Sweep } from '../../../../src/benchmark/run/sweep.ts';
 import { BENCHMARK_NAMES } from '../../../../src/benchmark/types.ts';
 import type { BenchmarkName } from '../../../../src/benchmark/types.ts';
-import { smallTables, withCells, writeTable } from '../../../helpers/benchmark-tables.ts';
+import {
+  pictureCell,
+  smallTables,
+  withCells,
+  writeTable,
+} from '../../../helpers/benchmark-tables.ts';
 import { gapvl } from '../../../helpers/command-line.ts';
 import { startGapvl } from '../../../helpers/gapvl-process.ts';
 import {
@@ -105,6 +110,31 @@ describe('gapvl evaluate with a local model', () => {
     expect(printed).toContain('1 items have no answer and are no wrong ones');
     expect(printed).toContain('unknown to the model');
     expect(await readRunItems(out)).toHaveLength(7);
+  });
+
+  it("answers tables of one's own: JSONL, and a folder of `gapvl data generate`", async () => {
+    const lines = [0, 1].map((i) => ({
+      ...{ index: `q${i}`, question: 'where does rope c end', A: 'left', B: 'right', answer: 'A' },
+      image: pictureCell(i),
+    }));
+    const jsonl = join(root, 'mine.jsonl');
+    await writeFile(jsonl, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+    const folder = join(root, 'generated');
+    const counts = ['--train', '0', '--validation', '0', '--test', '5'];
+    expect((await gapvl(['data', 'generate', '--out', folder, ...counts])).code).toBe(0);
+    for (const [data, numItems] of [
+      [jsonl, 2],
+      [folder, 5],
+    ] as const) {
+      const out = fresh();
+      const argv = ['evaluate', '--benchmark', 'own', '--data', data, '--out', out];
+      const { code, out: printed } = await gapvl([...argv, '--model', SHIPPED_GAP, ...TINY]);
+      expect(code).toBe(0);
+      expect(printed).toContain(`own: ${numItems} of ${numItems} items answered`);
+      const settings = await readRunSettings(out);
+      expect(settings?.data).toMatchObject({ numRows: numItems, isPublished: null });
+      expect(settings?.data.md5).toMatch(/^[0-9a-f]{32}$/);
+    }
   });
 
   it('saves at Ctrl-C and names the command that goes on', async () => {
