@@ -85,6 +85,11 @@ export class ChatEndpoint implements Disposable {
     });
   }
 
+  /** Whether a key goes along with calls. */
+  get sendsKey(): boolean {
+    return this.#key.isSent;
+  }
+
   /**
    * Asks once, with retries. A failure of this prompt is a result, not an exception.
    * @throws ConfigError when no prompt can succeed: key, address or model are refused.
