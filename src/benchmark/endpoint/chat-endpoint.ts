@@ -3,6 +3,7 @@
 //
 // ours: no client library of the API is used. Those read replies of any size into memory, follow
 // redirects, and neither pause all calls after a 429 nor take a clock.
+import { setMaxListeners } from 'node:events';
 import { setTimeout as timer } from 'node:timers/promises';
 import { ConfigError, EXIT_CODES, RuntimeError } from '../../errors.ts';
 import { Rng } from '../../rng.ts';
@@ -99,6 +100,8 @@ export class ChatEndpoint implements Disposable {
   async complete(request: ChatRequest): Promise<ChatResult> {
     checkNumbers(request);
     const { signal } = request;
+    // One signal ends all calls, however many wait.
+    if (signal) setMaxListeners(0, signal);
     let field = this.#tokensField;
     let body = requestBody(this.settings, request, field);
     let numFailures = 0;

@@ -228,7 +228,7 @@ describe('The key of an endpoint', () => {
     await expect(without.complete(ASK)).rejects.toThrow(/without a key[^]*set OPENAI_API_KEY/);
   });
 
-  it.each([400, 500])('is taken out of an echo in HTTP %d', async (status) => {
+  it.each([200, 400, 500])('is taken out of an echo in HTTP %d', async (status) => {
     await using server = await startOpenAiServer({
       behave: ({ headers }) => failure(status, `${'x'.repeat(150)} ${headers.authorization ?? ''}`),
     });

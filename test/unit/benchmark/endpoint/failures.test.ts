@@ -31,6 +31,9 @@ function optionsFor(url: string, more: Partial<EndpointOptions> = {}): EndpointO
 }
 
 const html = send('<html>Log in to the network</html>', 200, { 'content-type': 'text/html' });
+const latin: Behaviour = (response) => {
+  response.end(Buffer.from(completion('Gr\u00fcn'), 'latin1'));
+};
 const gzip = send('\u001f\u008b', 200, { 'content-encoding': 'gzip' });
 
 describe('A call that comes to nothing', () => {
@@ -47,6 +50,7 @@ describe('A call that comes to nothing', () => {
     ['garbage', send('{"choices": [{"mess'), { kind: 'protocol' }],
     ['a page of HTML', html, { kind: 'protocol' }],
     ['bytes that are not UTF-8', gzip, { kind: 'protocol' }],
+    ['an answer that is not UTF-8', latin, { kind: 'protocol' }],
     ['no body', send('', 204), { kind: 'protocol' }],
     ['JSON of another form', send('[1, null]'), { kind: 'protocol' }],
     ['null', send('null'), { kind: 'protocol' }],
@@ -175,7 +179,7 @@ describe('Waits between calls', () => {
     expect(Math.round((time.slept[0] ?? 0) / 1000)).toBe(20);
   });
 
-  it.each(['0', '-5', 'soon', '', 'Wed, 31 Dec 2025 00:00:00 GMT'])(
+  it.each(['0', '-5', 'soon', 'May 2030', '', 'Wed, 31 Dec 2025 00:00:00 GMT'])(
     'are our own where Retry-After is %j',
     async (after) => {
       await using server = await startOpenAiServer();
@@ -322,6 +326,22 @@ describe('A run ends at once', () => {
     using endpoint = new ChatEndpoint(optionsFor(first.url, { clock: time.clock, sleep }));
     expect(await endpoint.complete(ASK)).toMatchObject({ text: 'A', attempts: 2 });
     await second?.close();
+  });
+});
+
+describe('Many calls at the same time', () => {
+  it('share one signal without a warning', async () => {
+    const warnings: string[] = [];
+    const listen = ({ name }: Error): void => void warnings.push(name);
+    process.on('warning', listen);
+    await using server = await startOpenAiServer({ behave: () => slow(5, answer('A')) });
+    using endpoint = new ChatEndpoint(optionsFor(server.url, { concurrency: 32 }));
+    const { signal } = new AbortController();
+    const request = { ...ASK, signal };
+    await Promise.all(Array.from({ length: 64 }, () => endpoint.complete(request)));
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    process.off('warning', listen);
+    expect(warnings).toEqual([]);
   });
 });
 

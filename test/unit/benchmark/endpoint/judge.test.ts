@@ -284,8 +284,15 @@ describe('A call to a judge that fails', () => {
     expect(await ask(false)).toBeNull();
     expect(await ask(true)).toBe('B');
     expect(server.calls).toHaveLength(3);
+    {
+      // A reply without a version, as failures are.
+      server.next(send('{"choices":[{"message":{"content":"C"}}]}'));
+      await using judge = await Judge.open({ endpoint, cachePath: at.path });
+      expect(await judge.ask(QUESTION)).toBe('C');
+      expect(judge.identity.versions).toEqual([null]);
+    }
     expect(await ask(false)).toBe('B');
-    expect(server.calls).toHaveLength(3);
+    expect(server.calls).toHaveLength(4);
   });
 });
 
