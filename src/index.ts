@@ -139,6 +139,42 @@ export { renderCard } from './report/audit-card.ts';
 export { holm, itemsNeeded, pairedEffect } from './evaluate/effects.ts';
 export type { PairedEffect, PairedScores } from './evaluate/effects.ts';
 
+// Benchmarks: prompts, scores and figures as VLMEvalKit has them, without a model.
+export {
+  BENCHMARKS,
+  aggregate,
+  buildPrompt,
+  findBenchmark,
+  scoreItem,
+} from './benchmark/benchmarks.ts';
+export { splitThinking, unwrapAnswer } from './benchmark/thinking.ts';
+export type { SplitResponse } from './benchmark/thinking.ts';
+export { summarizeLatency } from './benchmark/latency.ts';
+export type { LatencySummary } from './benchmark/latency.ts';
+export { AVERAGE_MEMBERS, summarizeSeeds, tableAverages } from './benchmark/averages.ts';
+export type { AverageMember, AverageName, SeedSummary } from './benchmark/averages.ts';
+export { BENCHMARK_NAMES, ERAS } from './benchmark/types.ts';
+export type {
+  Benchmark,
+  BenchmarkName,
+  Cell,
+  DatasetName,
+  Era,
+  Figure,
+  Figures,
+  Headline,
+  ItemScore,
+  JudgeQuestion,
+  JudgeReply,
+  PromptBuilder,
+  Row,
+  ScoreOptions,
+  ScoredRow,
+  Settled,
+  Table,
+  Unwrap,
+} from './benchmark/types.ts';
+
 // Benchmarks: answering their tables with a model or an endpoint.
 export { runBenchmark } from './benchmark/run/run.ts';
 export type { BenchmarkRunOptions, RunEvent, RunResult } from './benchmark/run/run.ts';

@@ -108,6 +108,21 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./evaluate-sweep.ts')).command,
   },
   {
+    words: ['evaluate', 'score'],
+    summary: 'turn predictions into figures, without a model',
+    load: async () => (await import('./evaluate-score.ts')).command,
+  },
+  {
+    words: ['evaluate', 'compare'],
+    summary: 'hold two scored runs against each other, paired by item',
+    load: async () => (await import('./evaluate-compare.ts')).command,
+  },
+  {
+    words: ['evaluate', 'table'],
+    summary: "the paper's tables with your rows beside the published ones",
+    load: async () => (await import('./evaluate-table.ts')).command,
+  },
+  {
     words: ['report'],
     summary: 'one HTML page about a comparison',
     load: async () => (await import('./report.ts')).command,
