@@ -72,11 +72,6 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./compare.ts')).command,
   },
   {
-    words: ['evaluate', 'fetch'],
-    summary: 'download the table of a benchmark',
-    load: async () => (await import('./evaluate-fetch.ts')).command,
-  },
-  {
     words: ['doctor'],
     summary: 'check this machine and say what to mend',
     load: async () => (await import('./doctor.ts')).command,
@@ -95,6 +90,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     words: ['audit'],
     summary: 'find out whether a model uses its latents, and for what',
     load: async () => (await import('./audit.ts')).command,
+  },
+  {
+    words: ['evaluate', 'fetch'],
+    summary: 'download the table of a benchmark',
+    load: async () => (await import('./evaluate-fetch.ts')).command,
   },
   {
     words: ['evaluate', 'run'],

@@ -1,7 +1,14 @@
 // Owns `gapvl evaluate sweep`: benchmarks over models, latent budgets, interventions and seeds.
 import { join } from 'node:path';
 import { runSweep } from '../benchmark/run/sweep.ts';
-import type { Sweep, SweepBenchmark, SweepEvent, SweepModel } from '../benchmark/run/sweep.ts';
+import type {
+  PointScore,
+  Sweep,
+  SweepBenchmark,
+  SweepEvent,
+  SweepModel,
+} from '../benchmark/run/sweep.ts';
+import { ERAS } from '../benchmark/types.ts';
 import { ConfigError } from '../errors.ts';
 import { INTERVENTION_NAMES } from '../evaluate/interventions.ts';
 import { renderTextTable } from '../report/text-table.ts';
@@ -76,7 +83,21 @@ const COLUMNS = [
   { heading: 'seed', align: 'right' },
   { heading: 'answered', align: 'right' },
   { heading: 'errors', align: 'right' },
+  { heading: 's/item', align: 'right' },
+  { heading: 'figures, %', align: 'left' },
 ] as const;
+
+/** All headlines; a lower bound where a judge is missing, `part` where items are. */
+function figures({ headlines, isLowerBound, status }: PointScore): string {
+  const shown = headlines.map(
+    ({ name, percent }) => `${name} ${percent === null ? '-' : percent.toFixed(2)}`,
+  );
+  const marks = [
+    ...(isLowerBound ? ['lower bound'] : []),
+    ...(status === 'complete' ? [] : [status]),
+  ];
+  return [shown.join(', '), ...marks.map((mark) => `(${mark})`)].join(' ');
+}
 
 function render({ points }: Sweep): string {
   const run = points.filter(({ state }) => state === 'finished');
@@ -88,6 +109,8 @@ function render({ points }: Sweep): string {
     String(point.seed),
     `${point.numAnswered ?? 0}/${point.numItems ?? 0}`,
     String(point.numErrors ?? 0),
+    point.score?.latency?.meanS.toFixed(2) ?? '',
+    point.score ? figures(point.score) : '',
   ]);
   const notes = points
     .filter(({ state }) => state === 'impossible')
@@ -100,7 +123,8 @@ export const command = defineCommand({
   description:
     'Runs benchmarks with models over latent budgets, interventions and seeds as one command: a folder of ' +
     'runs, BENCHMARK.MODEL.K.INTERVENTION.SEED each, and sweep.json. What is finished is skipped, an ' +
-    'interrupted sweep goes on, and values may be added later. PCA ranks are models trained with ' +
+    'interrupted sweep goes on, and values may be added later. Points are scored without a judge; ' +
+    '`gapvl evaluate table` reads the folder. PCA ranks are models trained with ' +
     'other ranks: name each. A model that writes no latents is run once for all budgets.',
   options: {
     benchmarks: option.texts('--benchmark <NAME=FILE>', 'a benchmark and its table; once each'),
@@ -118,6 +142,18 @@ export const command = defineCommand({
       [12345],
     ),
     out: option.required(option.text('-o, --out <dir>', 'folder of the sweep')),
+    era: option.withDefault(
+      option.choice('--era <name>', 'scored by VLMEvalKit of 2026-08 or of the paper', ERAS),
+      'head',
+    ),
+    unwrap: option.withDefault(
+      option.choice(
+        '--unwrap <name>',
+        'score the text as it is, or without thinking and <answer>',
+        ['raw', 'answer'],
+      ),
+      'raw',
+    ),
     ...ANSWER_OPTIONS,
   },
   examples: [
@@ -125,7 +161,7 @@ export const command = defineCommand({
     'gapvl evaluate sweep --benchmark POPE=data/POPE.tsv --model r265=runs/r265 --model r381=runs/r381 --interventions clean,zero-latent,noise-norm --out runs/ranks',
   ],
   run: async (values, context) => {
-    const { latents, interventions, seeds, out, anyTable } = values;
+    const { latents, interventions, seeds, out, anyTable, era, unwrap } = values;
     if (values.endpoint !== undefined) {
       throw new ConfigError({
         what: 'a sweep is of local models',
@@ -149,7 +185,7 @@ export const command = defineCommand({
     }
     const sweep = await watch(
       runSweep({
-        ...{ benchmarks, models, interventions, seeds, out, anyTable },
+        ...{ benchmarks, models, interventions, seeds, out, anyTable, era, unwrap },
         ...(latents === undefined ? {} : { latents }),
         answerer: await localAnswering(values),
         ...sharedOptions(values, context),

@@ -5,6 +5,8 @@ import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Sleep } from '../../src/benchmark/endpoint/types.ts';
 
@@ -32,6 +34,10 @@ export interface OpenAiServer extends AsyncDisposable {
   readonly calls: readonly SeenCall[];
   /** Most calls that were open at the same time. */
   readonly mostOpen: () => number;
+  /** Calls that are open now. */
+  readonly numOpen: () => number;
+  /** Connections that were ever made. */
+  readonly numConnections: () => number;
   /** Behaviours of the next calls, before those of the server. */
   readonly next: (...behaviours: readonly Behaviour[]) => void;
   /** Ends the server; connections to it are refused from then on. */
@@ -121,17 +127,16 @@ export const stall: Behaviour = (response) => {
 /** Never answers. */
 export const silence: Behaviour = () => undefined;
 
-/** Good JSON that goes on and on. @param sizeBytes - of the whole, sent as fast as it is read. */
-export function huge(sizeBytes: number): Behaviour {
+/** Good JSON that never ends, sent as fast as it is read. */
+export function endless(status = 200): Behaviour {
+  const chunk = 'A'.repeat(1 << 16);
+  function* body(): Generator<string> {
+    yield '{"choices":[{"message":{"content":"';
+    for (;;) yield chunk;
+  }
   return async (response) => {
-    response.writeHead(200, { 'content-type': 'application/json' });
-    response.write('{"choices":[{"message":{"content":"');
-    const chunk = 'A'.repeat(1 << 16);
-    for (let sent = 0; sent < sizeBytes && !response.destroyed; sent += chunk.length) {
-      if (!response.write(chunk))
-        await Promise.race([once(response, 'drain'), once(response, 'close')]);
-    }
-    response.end('"}}]}');
+    response.writeHead(status, { 'content-type': 'application/json' });
+    await pipeline(Readable.from(body()), response);
   };
 }
 
@@ -183,6 +188,7 @@ export async function startOpenAiServer(options: OpenAiServerOptions = {}): Prom
   const sockets = new Set<Socket>();
   let numOpen = 0;
   let mostOpen = 0;
+  let numConnections = 0;
   const choose = (call: SeenCall): Behaviour => {
     const given = call.headers.authorization ?? '';
     if (key !== undefined && given !== `Bearer ${key}`) {
@@ -204,6 +210,7 @@ export async function startOpenAiServer(options: OpenAiServerOptions = {}): Prom
       .catch(() => response.destroy());
   });
   server.on('connection', (socket) => {
+    numConnections += 1;
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
   });
@@ -220,6 +227,8 @@ export async function startOpenAiServer(options: OpenAiServerOptions = {}): Prom
     url: `http://127.0.0.1:${port}/v1`,
     calls,
     mostOpen: () => mostOpen,
+    numOpen: () => numOpen,
+    numConnections: () => numConnections,
     next: (...behaviours) => void queue.push(...behaviours),
     close,
     [Symbol.asyncDispose]: close,
@@ -234,12 +243,16 @@ export interface QuickTime {
   readonly slept: readonly number[];
 }
 
-/** @param today - the calendar time. */
-export function quickTime(today = '2026-01-01T00:00:00Z'): QuickTime {
+/**
+ * Time that skips all waits.
+ * @param today - the calendar time.
+ * @param isReal - false: nothing but waits takes time.
+ */
+export function quickTime(today = '2026-01-01T00:00:00Z', isReal = true): QuickTime {
   const slept: number[] = [];
   let skippedMs = 0;
   return {
-    clock: { now: () => performance.now() + skippedMs, date: () => today },
+    clock: { now: () => (isReal ? performance.now() : 0) + skippedMs, date: () => today },
     slept,
     sleep: (ms, signal) => {
       signal?.throwIfAborted();

@@ -2,7 +2,6 @@
 
 import ast
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +101,12 @@ def mathvista_row(rng: random.Random) -> Cells:
     kind = rng.choice(["integer", "float", "choice", "choice", "list", "text"])
     if kind == "choice":
         cells = list(options(rng, 8).values())
+        if cells and rng.random() < 0.15:
+            cells[0] = rng.choice(["n", "a", "na", "NaN"])  # part of what a missing text reads
         row["choices"] = literal(rng, cells)
         row["question_type"] = "multi_choice"
         row["answer_type"] = rng.choice(["text", "integer", "float"])
-        row["answer_option"] = rng.choice([*"ABCDEF"[: len(cells) or 1], None])
+        row["answer_option"] = rng.choice(["A", *"ABCDEF"[: len(cells) or 1], None])
         row["answer"] = str(rng.choice(cells)) if cells else "x"
         return row
     row["answer_type"] = kind
@@ -126,11 +127,11 @@ def mathvista_prediction(rng: random.Random, row: Cells) -> Any:
         cells = ast.literal_eval(row["choices"])
         return texts.choice_prediction(rng, dict(zip("ABCDEFGHIJ", cells)))
     answer = str(row["answer"])
-    right = [answer, f" {answer}", f"{answer}.0", f"+{answer}", f"0{answer}", f"{answer}\u3000"]
     return pick(
         rng,
-        lambda: rng.choice(right),
-        lambda: rng.choice(right),
+        lambda: answer,
+        lambda: texts.respelled(rng, answer),
+        lambda: texts.respelled(rng, answer),
         lambda: texts.number_text(rng),
         lambda: f"It shows {answer} birds",
         lambda: rng.choice([7, 7.0, 7.5, 0, 0.0, True, False, 2**63, 0.6, "None", "[2, 4]"]),
@@ -149,6 +150,8 @@ def spoil(rng: random.Random, prediction: Any) -> Any:
 def replies_of(rng: random.Random, calls: int, reply: Any) -> list[str | None]:
     """Returns what a judge says, call by call."""
     said: list[str | None] = []
+    if rng.random() < 0.1:
+        return [None] * calls
     for _ in range(calls):
         odd = [None, rng.choice(texts.FAILURES), texts.sentence(rng), "", "Unknown", "nan"]
         said.append(rng.choice([*odd, *(str(reply()) for _ in range(6))]))
@@ -216,17 +219,14 @@ def thinking(rng: random.Random) -> Case:
     return {"kind": "thinking", "text": "".join(parts[: rng.randint(0, 6)])}
 
 
-def concepts_of(source: Path) -> list[str]:
-    """Returns the names of WeMath's knowledge concepts, as the original lists them."""
+def concepts_of(source: Path) -> dict[str, list[str]]:
+    """Returns the names of WeMath's knowledge concepts by area, as the original lists them."""
     tree = ast.parse((source / "vlmeval/dataset/utils/wemath.py").read_text())
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "knowledge_structure_nodes":
             nodes = ast.literal_eval(node.value)
-            return [node["full node"].split("_")[-1] for node in nodes]
+            areas: dict[str, list[str]] = {}
+            for node in nodes:
+                areas.setdefault(node["root2"], []).append(node["full node"].split("_")[-1])
+            return areas
     raise SystemExit(f"{source}: no knowledge_structure_nodes in wemath.py")
-
-
-def items(seed: int, benchmark: str, path: str, number: int) -> Iterator[Case]:
-    """Returns the items of one way of scoring; a seed of their own each, so that one can be repeated."""
-    for at in range(number):
-        yield item(random.Random(f"{seed} {benchmark} {path} {at}"), benchmark, path)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,36 +27,32 @@ SHOWN = 5  # differences printed a check
 
 Case = dict[str, Any]
 Answer = dict[str, Any]
+Checks = Iterator[tuple[str, list[Case]]]
 
 
 def source(era: str) -> Path:
     return HERE / ".vlmeval" / ".venv" / era
 
 
-def drawn(benchmark: str, path: str, options: argparse.Namespace) -> dict[str, list[Case]]:
-    """Returns the cases of one benchmark and path by kind."""
-    seed, concepts = options.seed, cases.concepts_of(source("head"))
-    rngs = (random.Random(f"{seed} {benchmark} {path} t{at}") for at in range(options.tables))
-    return {
-        "items": list(cases.items(seed, benchmark, path, options.items)),
-        "tables": [tables.table(rng, benchmark, path, concepts) for rng in rngs],
-    }
+def plan(options: argparse.Namespace) -> Checks:
+    """Returns the cases that are asked for, by the name of their check."""
+    concepts = cases.concepts_of(source("head"))
 
-
-def plan(options: argparse.Namespace) -> Iterator[tuple[str, list[Case]]]:
-    """Returns all cases, by the name of their check."""
-    for benchmark, path in cases.PATHS:
-        if options.only in f"{benchmark} {path}":
-            for kind, made in drawn(benchmark, path, options).items():
-                yield f"{benchmark} {path} {kind}", made
-    for benchmark in dict(cases.PATHS):
-        name = f"{benchmark} prompts"
+    def several(name: str, number: int, draw: Callable[[random.Random], Case]) -> Checks:
         if options.only in name:
-            rngs = [random.Random(f"{options.seed} {name} {at}") for at in range(options.prompts)]
-            yield name, [cases.prompt(rng, benchmark) for rng in rngs]
-    if options.only in "thinking":
-        rngs = [random.Random(f"{options.seed} thinking {at}") for at in range(options.prompts)]
-        yield "thinking", [cases.thinking(rng) for rng in rngs]
+            rngs = (random.Random(f"{options.seed} {name} {at}") for at in range(number))
+            yield name, [draw(rng) for rng in rngs]
+
+    for benchmark, path in cases.PATHS:
+        way = f"{benchmark} {path}"
+        item = lambda rng: cases.item(rng, benchmark, path)  # noqa: E731, B023
+        table = lambda rng: tables.table(rng, benchmark, path, concepts)  # noqa: E731, B023
+        yield from several(f"{way} items", options.items, item)
+        yield from several(f"{way} tables", options.tables, table)
+    for benchmark in dict(cases.PATHS):
+        prompt = lambda rng: cases.prompt(rng, benchmark)  # noqa: E731, B023
+        yield from several(f"{benchmark} prompts", options.prompts, prompt)
+    yield from several("thinking", options.prompts, cases.thinking)
 
 
 def run(command: list[str], scratch: Path) -> list[Answer]:
@@ -98,7 +94,7 @@ def same(case: Case, theirs: Answer, ours: Answer) -> bool:
     if kind == "table":
         # The order of groups is that of a set in the original, another one in every run.
         return sorted_figures(theirs) == sorted_figures(ours)
-    if theirs["asked"] != ours["asked"]:
+    if theirs["asked"] != ours["asked"] or theirs["missing"] != ours["missing"]:
         return False
     if theirs["result"] == RANDOM:
         options = [k for k, v in case["row"].items() if len(k) == 1 and v is not None]

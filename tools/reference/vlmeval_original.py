@@ -176,7 +176,13 @@ class Original:
     # Items
 
     def items(self, cases: list[Case]) -> list[Answer]:
-        """Answers items of one benchmark."""
+        """Answers items of one benchmark, and says whose prediction pandas holds for missing."""
+        answers = self.scored(cases)
+        for case, answer in zip(cases, answers, strict=True):
+            answer["missing"] = bool(pd.isna(self.line(case)["prediction"]))
+        return answers
+
+    def scored(self, cases: list[Case]) -> list[Answer]:
         name, path = cases[0]["benchmark"], cases[0]["path"]
         if name == "MME-RealWorld-Lite":
             return self.mme_items(cases)

@@ -12,6 +12,7 @@ import vlmeval_texts as texts
 from vlmeval_original import encode
 
 Case = dict[str, Any]
+Areas = dict[str, list[str]]  # knowledge concepts of WeMath
 Raw = dict[str, Any]  # cells before they are written; None is an empty one
 CATEGORIES = [
     "coarse perception", "fine-grained perception", "instance reasoning", "logical reasoning",
@@ -19,7 +20,7 @@ CATEGORIES = [
 ]  # fmt: skip
 
 
-def table(rng: random.Random, benchmark: str, path: str, concepts: list[str]) -> Case:
+def table(rng: random.Random, benchmark: str, path: str, concepts: Areas) -> Case:
     """Returns one random table; rows of a judged one carry their number in the question."""
     rows = {
         "HRBench4K": hrbench, "MMStar": mmstar, "MME-RealWorld-Lite": mme,
@@ -88,7 +89,7 @@ def some(rng: random.Random, values: list[Any], holes: float) -> Any:
 
 
 def number_of_rows(rng: random.Random) -> int:
-    return rng.choice([1, 2, 3, 7, 20, 60, 150])
+    return rng.choice([1, 2, 3, 7, 20, 60, 100])
 
 
 def option_cells(rng: random.Random) -> Raw:
@@ -179,21 +180,41 @@ def pope(rng: random.Random) -> list[Raw]:
     return rows
 
 
-def wemath(rng: random.Random, concepts: list[str]) -> list[Raw]:
+def wemath(rng: random.Random, areas: Areas) -> list[Raw]:
     """Groups of two and three steps, whole and partial, with equal and missing IDs."""
+    if rng.random() < 0.15:
+        return wemath_ties(rng, areas)
     rows: list[Raw] = []
     skill = rng.choice([0.2, 0.5, 0.8, 0.95])
     missing = rng.choice([0, 0, 0.15])
-    some_concepts = [*rng.sample(concepts, rng.randint(1, len(concepts))), "no such concept"]
-    for group in range(rng.choice([1, 2, 5, 20, 60, 150])):
+    concepts = [concept for area in areas.values() for concept in area]
+    concepts = [*rng.sample(concepts, rng.randint(1, len(concepts))), "no such concept"]
+    for group in range(rng.choice([1, 2, 5, 20, 40, 80])):
         steps = rng.choice([2, 3])
         number = rng.choice([group, group, group, group // 2])
         for key in [*map(str, range(1, steps + 1)), "multi"]:
             if rng.random() < missing:
                 continue
-            row = {**option_cells(rng), "answer": rng.choice("ABCD"), "ID": number}
-            row["ID"] = None if rng.random() < missing / 3 else number
-            row["key"] = f"{steps}steps_{key}"
-            row["knowledge concept"] = rng.choice(some_concepts)
-            rows.append({**row, "skill": skill})
-    return rows or wemath(rng, concepts)
+            row = wemath_row(rng, f"{steps}steps_{key}", rng.choice(concepts), skill)
+            rows.append({**row, "ID": None if rng.random() < missing / 3 else number})
+    return rows or wemath(rng, areas)
+
+
+def wemath_ties(rng: random.Random, areas: Areas) -> list[Raw]:
+    """An area whose mean of means may lie halfway between two texts of two decimals."""
+    area = rng.choice([names for names in areas.values() if len(names) in {2, 4, 8}])
+    rows = [
+        wemath_row(rng, "2steps_1", concept, rng.choice([0.1, 0.5, 0.9]))
+        for concept in area
+        for _ in range(160 // len(area))
+    ]
+    for number, row in enumerate(rows):
+        row["ID"] = number
+    return [*rows, {**wemath_row(rng, "2steps_multi", area[0], 1), "ID": 0}]
+
+
+def wemath_row(rng: random.Random, key: str, concept: str, skill: float) -> Raw:
+    return {
+        **option_cells(rng), "answer": rng.choice("ABCD"), "ID": None, "key": key,
+        "knowledge concept": concept, "skill": skill,
+    }  # fmt: skip

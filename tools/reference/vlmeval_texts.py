@@ -16,7 +16,7 @@ WIDE_MARKS = list("（）：，。！？；［］｛｝＊＃．“”‘’—�
 CASES = [
     "ſ", "İ", "ı", "\u212a", "ß", "ẞ", "Σ", "ς", "σ", "ΑΣ", "ΑΣ.", "ΣΑ", "ﬁ", "ŉ", "ǰ", "Ǆ", "ǅ",
     "Ω", "Å", "é", "É", "e\u0301", "ᾳ", "\u0345", "Ⓐ", "𝐀", "🅰", "Ａ", "Ｂ", "ａ", "А", "а", "𐐀", "𐐨",
-    "i̇", "Ԁ", "ꭰ", "Ꭰ", "ᲀ", "Ⅳ",
+    "i̇", "ẚ", "Ԁ", "ꭰ", "Ꭰ", "ᲀ", "Ⅳ",
 ]  # fmt: skip
 BEYOND = ["😀", "𝟘", "𝟙", "\U000104a3", "🇩🇪", "👩‍🔬", "𠀀", "\U0010ffff"]
 DIGITS = ["0", "1", "2", "9", "٣", "०", "५", "５", "𝟗", "\U000104a1", "²", "½", "①", "Ⅳ", "一"]
@@ -121,7 +121,9 @@ def recased(rng: random.Random, text: Text) -> Text:
 
 def said(rng: random.Random, what: Text) -> Text:
     """Returns a sentence as models write it around an answer."""
-    form = rng.choice(SAID if rng.random() < 0.7 else VERBOSE)
+    if rng.random() < 0.1:
+        return f"{rng.choice(MARKS)}{what}{rng.choice(MARKS)}"
+    form = rng.choice(SAID if rng.random() < 0.6 else VERBOSE)
     return form.format(*[what] * form.count("{}"))
 
 
@@ -179,6 +181,23 @@ def option_cell(rng: random.Random) -> Any:
     )
 
 
+def respelled(rng: random.Random, number: Text) -> Text:
+    """Returns a number in another notation, of the same value or nearly."""
+    zero = rng.choice("٠०０𝟎𝟘𝟢𝟬𝟶𐒠")
+    foreign = {ord("0") + d: chr(ord(zero) + d) for d in range(10)}
+    at = rng.randint(0, len(number))
+    return rng.choice(
+        [
+            f" {number}", f"{number}\u3000", f"\x1f{number}", f"{number}\x85", f"\ufeff{number}",
+            f"+{number}", f"0{number}", f"{number}.", f"{number}.0", f"{number}e0", f"{number}0",
+            f"{number[:at]}_{number[at:]}", f"{number[:at]}__{number[at:]}", f"{number}_0",
+            number.translate(foreign), number[:at] + number[at:].translate(foreign),
+            number.replace(".", ","), number.replace("-", "−"), f"{number}.00000000000000001",
+            f"{number}.5", f"{number}00e-2", f"({number})", f"{number}%", f"--{number}",
+        ]
+    )  # fmt: skip
+
+
 def number_text(rng: random.Random) -> Text:
     """Returns a number, or nearly one, in one of many notations."""
     digits = pick(
@@ -218,6 +237,8 @@ def yes_no_prediction(rng: random.Random) -> Text:
         lambda: f"{word}{mark}{rng.choice(['', ' ', rng.choice(BLANKS)])}{sentence(rng, 5)}",
         lambda: f"{sentence(rng, 3)}{mark}{word}{mark}{sentence(rng, 2)}",
         lambda: f"{mark}{word}{rng.choice(MARKS)}",
+        lambda: f"a {mark}b {word}{mark}c",
+        lambda: f"a{mark} b {word}{mark}c",
         lambda: f"{word}{rng.choice(',;/-')}{rng.choice(['1,2', '٣,५', '1, 2', '²,1', '1，2'])}",
         lambda: f"1,000 {sentence(rng, 2)}{mark}{word}{mark}",
         lambda: "." * rng.randint(30, 34) + word + "." * rng.randint(0, 2),

@@ -36,13 +36,13 @@ export async function* answerAll<Item, Result>(
   let isOver = false;
   try {
     while (!isStopped() && (!isOver || underWay.size > 0)) {
-      while (!isOver && !isStopped() && underWay.size < options.concurrency) {
+      while (!isOver && !isStopped() && underWay.size + finished.length < options.concurrency) {
         const next = await source.next().catch(fail);
         isOver = next?.done !== false;
         // The signal may have aborted while the item was fetched.
         if (next?.done === false && !isStopped()) begin(next.value);
       }
-      if (underWay.size > 0) await Promise.race(underWay);
+      if (underWay.size > 0 && finished.length === 0) await Promise.race(underWay);
       yield* finished.splice(0);
     }
     await Promise.all(underWay);

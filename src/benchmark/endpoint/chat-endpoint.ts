@@ -3,6 +3,7 @@
 //
 // ours: no client library of the API is used. Those read replies of any size into memory, follow
 // redirects, and neither pause all calls after a 429 nor take a clock.
+import { setMaxListeners } from 'node:events';
 import { setTimeout as timer } from 'node:timers/promises';
 import { ConfigError, EXIT_CODES, RuntimeError } from '../../errors.ts';
 import { Rng } from '../../rng.ts';
@@ -85,6 +86,11 @@ export class ChatEndpoint implements Disposable {
     });
   }
 
+  /** Whether a key goes along with calls. */
+  get sendsKey(): boolean {
+    return this.#key.isSent;
+  }
+
   /**
    * Asks once, with retries. A failure of this prompt is a result, not an exception.
    * @throws ConfigError when no prompt can succeed: key, address or model are refused.
@@ -94,6 +100,8 @@ export class ChatEndpoint implements Disposable {
   async complete(request: ChatRequest): Promise<ChatResult> {
     checkNumbers(request);
     const { signal } = request;
+    // One signal ends all calls, however many wait.
+    if (signal) setMaxListeners(0, signal);
     let field = this.#tokensField;
     let body = requestBody(this.settings, request, field);
     let numFailures = 0;

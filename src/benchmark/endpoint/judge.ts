@@ -131,8 +131,10 @@ export class Judge implements AsyncDisposable {
     if (result.state === 'failed') {
       await this.#proveThere(result.error, call, signal);
       // An outage that is over should leave no trace in a score.
-      if (isOutage(result.error)) result = await this.#complete(call, signal);
-      if (result.state === 'failed') await this.#proveThere(result.error, call, signal);
+      if (isOutage(result.error)) {
+        result = await this.#complete(call, signal);
+        if (result.state === 'failed') await this.#proveThere(result.error, call, signal);
+      }
     }
     const outcome =
       result.state === 'failed'

@@ -40,6 +40,12 @@ export interface PostOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+interface Connection {
+  connected: boolean;
+  /** Whether an earlier call was made over it. */
+  reused: boolean;
+}
+
 /** Posts to one address, over connections that are kept. */
 export class Poster implements Disposable {
   readonly #url: URL;
@@ -62,9 +68,13 @@ export class Poster implements Disposable {
     const timer = setTimeout(() => end.abort(), timeoutMs);
     const abort = (): void => end.abort();
     signal?.addEventListener('abort', abort, { once: true });
-    const state = { connected: false };
+    const state: Connection = { connected: false, reused: false };
     try {
-      const response = await this.#send(options, end.signal, state);
+      const response = await this.#send(options, end.signal, state).catch((error: unknown) => {
+        // A kept connection that the server closed meanwhile says nothing about the server.
+        if (!state.reused || end.signal.aborted) throw error;
+        return this.#send(options, end.signal, state);
+      });
       return await readReply(response, options.maxBytes);
     } catch (error) {
       signal?.throwIfAborted();
@@ -92,7 +102,7 @@ export class Poster implements Disposable {
   #send(
     { headers, body }: PostOptions,
     signal: AbortSignal,
-    state: { connected: boolean },
+    state: Connection,
   ): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
       const isTls = this.#url.protocol === 'https:';
@@ -111,8 +121,11 @@ export class Poster implements Disposable {
         },
       });
       request.on('socket', (socket) => {
-        if (request.reusedSocket) state.connected = true;
-        else socket.once(isTls ? 'secureConnect' : 'connect', () => (state.connected = true));
+        state.reused = request.reusedSocket;
+        state.connected = request.reusedSocket;
+        if (!request.reusedSocket) {
+          socket.once(isTls ? 'secureConnect' : 'connect', () => (state.connected = true));
+        }
       });
       request.on('response', resolve);
       request.on('error', reject);

@@ -2,14 +2,18 @@
 // CLI calls it.
 import { join } from 'node:path';
 import { writeFileAtomic } from '../../engine/atomic-file.ts';
-import { hashModel } from '../../context/provenance.ts';
+import { hashModel, versions } from '../../context/provenance.ts';
 import { ConfigError } from '../../errors.ts';
 import { writesLatents } from '../../evaluate/interventions.ts';
 import type { InterventionName } from '../../evaluate/interventions.ts';
 import type { GapModel } from '../../latent/model.ts';
 import { openGapModel } from '../../store/latent-head.ts';
 import type { ItemError } from '../prediction.ts';
-import type { DatasetName } from '../types.ts';
+import { DEFAULT_DRAWS } from '../results/intervals.ts';
+import { readResult, writeResult } from '../results/result.ts';
+import type { EvaluationResult } from '../results/result.ts';
+import { scoreRun } from '../results/score-run.ts';
+import type { DatasetName, Era, Unwrap } from '../types.ts';
 import { localObstacle } from './local.ts';
 import type { LocalOptions } from './local.ts';
 import { lockFolder } from './lock.ts';
@@ -20,6 +24,9 @@ import type { RunTable } from './table.ts';
 
 /** File of a sweep's points inside its folder. */
 export const SWEEP_FILE = 'sweep.json';
+
+/** Seeds the draws of intervals; the same for all points, and as `gapvl evaluate score` has it. */
+const SCORING_SEED = 12345;
 
 /** A model of a sweep, by the name tables and folders use. */
 export interface SweepModel {
@@ -44,6 +51,9 @@ export interface SweepOptions extends Omit<ItemsOptions, 'seed'> {
   readonly interventions?: readonly InterventionName[];
   readonly seeds: readonly number[];
   readonly anyTable?: boolean;
+  /** Rules that finished points are scored by, without a judge. */
+  readonly era: Era;
+  readonly unwrap: Unwrap;
   /** Bytes of a table read so far. */
   readonly onRead?: (doneBytes: number, totalBytes: number) => void;
   /** How every model answers. */
@@ -73,6 +83,19 @@ export interface SweptPoint extends SweepPoint {
   readonly numErrors?: number;
   /** What kinds of errors there are. */
   readonly errorKinds?: readonly ItemError['kind'][];
+  /** The point's result.json in short. */
+  readonly score?: PointScore;
+}
+
+/** The figures of a point that tables print. */
+export interface PointScore extends Pick<
+  EvaluationResult,
+  'status' | 'era' | 'unwrap' | 'isLowerBound' | 'headlines'
+> {
+  /** Whether a judge was asked. */
+  readonly judge: EvaluationResult['judge']['mode'];
+  readonly latency: EvaluationResult['latency'];
+  readonly triggerRate: number | null;
 }
 
 /** A sweep, as SWEEP_FILE holds it. */
@@ -196,6 +219,7 @@ export async function* runSweep(options: SweepOptions): AsyncGenerator<SweepEven
     hashes.set(point.modelFolder, hash);
     const run = runPoint(open.table, point, hash, options);
     let result: RunResult;
+    let isNew = false;
     try {
       for (;;) {
         const next = await run.next();
@@ -203,6 +227,7 @@ export async function* runSweep(options: SweepOptions): AsyncGenerator<SweepEven
           result = next.value;
           break;
         }
+        isNew ||= next.value.record !== undefined;
         yield { point, at, numPoints: possible.length, run: next.value };
       }
     } finally {
@@ -214,6 +239,7 @@ export async function* runSweep(options: SweepOptions): AsyncGenerator<SweepEven
       ...point,
       state: 'finished',
       ...{ numItems, numAnswered, numErrors: errors.length },
+      score: await scorePoint(join(options.out, point.name), data, isNew, options),
       errorKinds: [...new Set(errors.flatMap(({ error }) => (error ? [error.kind] : [])))].sort(),
     };
     await save();
@@ -236,6 +262,29 @@ async function* runPoint(
     ...(numLatents > 0 ? { numLatents } : {}),
   };
   return yield* runItems(table, await openContestant(answerer, own), own);
+}
+
+/** Scores a finished point, unless it was and nothing came to it since; a judge's result is kept, too. */
+async function scorePoint(
+  folder: string,
+  data: string,
+  isNew: boolean,
+  { era, unwrap, signal }: SweepOptions,
+): Promise<PointScore> {
+  const before = isNew ? undefined : await readResult(folder);
+  if (before?.era === era && before.unwrap === unwrap) return shortOf(before);
+  const { result, scores } = await scoreRun({
+    ...{ run: folder, data, era, unwrap, seed: SCORING_SEED, draws: DEFAULT_DRAWS },
+    versions: { ...(await versions()), node: process.version },
+    ...(signal ? { signal } : {}),
+  });
+  await writeResult(folder, result, scores);
+  return shortOf(result);
+}
+
+function shortOf(result: EvaluationResult): PointScore {
+  const { status, era, unwrap, isLowerBound, headlines, judge, latency, triggerRate } = result;
+  return { status, era, unwrap, isLowerBound, headlines, judge: judge.mode, latency, triggerRate };
 }
 
 function given<T extends Record<string, unknown>>(

@@ -5,7 +5,7 @@ import { createReadStream } from 'node:fs';
 import { basename, join } from 'node:path';
 import { BENCHMARKS } from '../benchmarks.ts';
 import { isFolder } from '../table/file-bytes.ts';
-import { loadTsv } from '../table/tsv.ts';
+import { loadTable } from '../table/load.ts';
 import { resolveImages } from '../table/resolve-images.ts';
 import type { DatasetName, Row } from '../types.ts';
 
@@ -50,7 +50,7 @@ export async function openTable(options: OpenTableOptions): Promise<RunTable> {
   const benchmark = BENCHMARKS[options.benchmark];
   const { data } = options;
   const path = benchmark.file !== '' && (await isFolder(data)) ? join(data, benchmark.file) : data;
-  const table = await loadTsv(path, {
+  const table = await loadTable(path, {
     name: benchmark.name,
     md5: options.anyTable === true ? 'ignore' : 'check',
     // Source: evaluation of VLMEvalKit; rows of one index share a prediction in this benchmark alone.

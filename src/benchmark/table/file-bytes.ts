@@ -68,7 +68,7 @@ export async function readThrough(
   const { handle, state } = await openFile(path);
   try {
     const hash = createHash('md5');
-    const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+    const buffer = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, Math.max(1, state.sizeBytes)));
     let done = 0;
     for (;;) {
       signal?.throwIfAborted();

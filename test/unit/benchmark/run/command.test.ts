@@ -8,10 +8,16 @@ import { BENCHMARKS } from '../../../../src/benchmark/benchmarks.ts';
 import { loadTsv } from '../../../../src/benchmark/table/tsv.ts';
 import type { RunResult } from '../../../../src/benchmark/run/run.ts';
 import { readRunItems, readRunSettings } from '../../../../src/benchmark/run/run-files.ts';
+import { readResult } from '../../../../src/benchmark/results/result.ts';
 import type { Sweep } from '../../../../src/benchmark/run/sweep.ts';
 import { BENCHMARK_NAMES } from '../../../../src/benchmark/types.ts';
 import type { BenchmarkName } from '../../../../src/benchmark/types.ts';
-import { smallTables, withCells, writeTable } from '../../../helpers/benchmark-tables.ts';
+import {
+  pictureCell,
+  smallTables,
+  withCells,
+  writeTable,
+} from '../../../helpers/benchmark-tables.ts';
 import { gapvl } from '../../../helpers/command-line.ts';
 import { startGapvl } from '../../../helpers/gapvl-process.ts';
 import {
@@ -69,16 +75,25 @@ describe('gapvl evaluate with a local model', () => {
     const out = fresh();
     const axes = [...paths].flatMap(([name, path]) => ['--benchmark', `${name}=${path}`]);
     const line = ['evaluate', 'sweep', ...axes, '--model', `gap=${SHIPPED_GAP}`, '--any-table'];
-    const argv = [...line, ...TINY, '--out', out, '--json'];
+    const argv = [...line, ...TINY, '--unwrap', 'answer', '--out', out, '--json'];
     const { code, out: printed, err } = await startGapvl(argv, {}).ended;
     expect(code, `${printed}${err}`).toBe(0);
     const { points } = parseSweep(printed);
     expect(points.map(({ name }) => name)).toEqual(
       BENCHMARK_NAMES.map((name) => `${name}.gap.K36.clean.s12345`),
     );
-    for (const { name, benchmark, state, numAnswered, numErrors } of points) {
+    for (const { name, benchmark, state, numAnswered, numErrors, score } of points) {
       const numRows = tables[benchmark as BenchmarkName].rows.length;
       expect([state, numAnswered, numErrors]).toEqual(['finished', numRows, 0]);
+      expect(score).toMatchObject({
+        status: 'complete',
+        era: 'head',
+        unwrap: 'answer',
+        judge: 'exact',
+      });
+      const [headline] = (await readResult(join(out, name)))?.headlines ?? [];
+      expect(headline?.percent).toBeTypeOf('number');
+      expect(score?.headlines[0]).toEqual(headline);
       const items = await readRunItems(join(out, name));
       expect(items).toHaveLength(numRows);
       expect(items.every(({ latencyS = 0 }) => latencyS > 0)).toBe(true);
@@ -105,6 +120,31 @@ describe('gapvl evaluate with a local model', () => {
     expect(printed).toContain('1 items have no answer and are no wrong ones');
     expect(printed).toContain('unknown to the model');
     expect(await readRunItems(out)).toHaveLength(7);
+  });
+
+  it("answers tables of one's own: JSONL, and a folder of `gapvl data generate`", async () => {
+    const lines = [0, 1].map((i) => ({
+      ...{ index: `q${i}`, question: 'where does rope c end', A: 'left', B: 'right', answer: 'A' },
+      image: pictureCell(i),
+    }));
+    const jsonl = join(root, 'mine.jsonl');
+    await writeFile(jsonl, lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
+    const folder = join(root, 'generated');
+    const counts = ['--train', '0', '--validation', '0', '--test', '5'];
+    expect((await gapvl(['data', 'generate', '--out', folder, ...counts])).code).toBe(0);
+    for (const [data, numItems] of [
+      [jsonl, 2],
+      [folder, 5],
+    ] as const) {
+      const out = fresh();
+      const argv = ['evaluate', '--benchmark', 'own', '--data', data, '--out', out];
+      const { code, out: printed } = await gapvl([...argv, '--model', SHIPPED_GAP, ...TINY]);
+      expect(code).toBe(0);
+      expect(printed).toContain(`own: ${numItems} of ${numItems} items answered`);
+      const settings = await readRunSettings(out);
+      expect(settings?.data).toMatchObject({ numRows: numItems, isPublished: null });
+      expect(settings?.data.md5).toMatch(/^[0-9a-f]{32}$/);
+    }
   });
 
   it('saves at Ctrl-C and names the command that goes on', async () => {
@@ -157,7 +197,9 @@ describe('gapvl evaluate sweep', () => {
     expect(stopped.code).toBe(1);
     const { code, out: printed } = await gapvl(argv);
     expect(code).toBe(0);
-    expect(printed).toMatch(/POPE +gap +16 +clean +2 +2\/2 +0/);
+    expect(printed).toMatch(
+      /POPE +gap +16 +clean +2 +2\/2 +0 +\d+\.\d\d +Overall \d+\.\d\d, .* \(partial\)/,
+    );
     const wide = [...argv.slice(0, -4), '--latents', '4', '--seeds', '1', '--json'];
     const more = await gapvl([...wide, '--interventions', 'clean,zero-latent,oracle']);
     const swept = parseSweep(more.out);
