@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { Judge } from '../benchmark/endpoint/judge.ts';
 import { DEFAULT_DRAWS } from '../benchmark/results/intervals.ts';
-import { RESULT_FILE, writeResult } from '../benchmark/results/result.ts';
+import { RESULT_FILE, readResult, writeResult } from '../benchmark/results/result.ts';
 import type { EvaluationResult } from '../benchmark/results/result.ts';
 import { scorePredictions } from '../benchmark/results/score-predictions.ts';
 import { findRuns, scoreRun } from '../benchmark/results/score-run.ts';
@@ -56,7 +56,10 @@ const OPTIONS = {
     '-o, --out <dir>',
     'folder for result.json, scores.jsonl and judge.jsonl (default: that of --run; else nothing is written)',
   ),
-  label: option.text('--label <text>', 'name in tables (default: of the model, folder or file)'),
+  label: option.text(
+    '--label <text>',
+    'name in tables (default: as scored before, else of the model, folder or file)',
+  ),
   draws: option.withDefault(
     option.integer(
       '--draws <n>',
@@ -168,8 +171,11 @@ async function scoreOne(
   out: string | undefined,
 ): Promise<EvaluationResult> {
   const benchmark = await nameOf(subject, values.benchmark);
+  // A label that was once given outlives another scoring; a broken result is written anew.
+  const before = out === undefined ? undefined : await readResult(out).catch(() => undefined);
+  const label = values.label ?? (before?.isLabelGiven === true ? before.label : undefined);
   await using opened = await openJudge(values, benchmark, out, context);
-  const { result, scores } = await score(subject, values, context, opened?.judge);
+  const { result, scores } = await score(subject, { ...values, label }, context, opened?.judge);
   if (out !== undefined) {
     await makeFolderOf(join(out, RESULT_FILE));
     await writeResult(out, result, scores);
