@@ -94,13 +94,15 @@ function factsOf(expected: readonly Expected[], numItems: number): ItemFacts {
   const records = expected.flatMap(({ record }) => record ?? []);
   const failed = records.flatMap(({ error }) => error ?? []);
   const written = records.filter(({ response }) => response !== null);
-  const errorKinds: Record<string, number> = {};
-  for (const { kind } of failed) errorKinds[kind] = (errorKinds[kind] ?? 0) + 1;
+  const kinds = new Map<string, number>();
+  for (const { kind } of failed) kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
   const spans = written.flatMap(({ numSpans }) => numSpans ?? []);
   return {
     counts: {
       ...{ table: numItems, expected: expected.length },
-      ...{ errors: failed.length, errorKinds, absent: expected.length - records.length },
+      errors: failed.length,
+      errorKinds: Object.fromEntries(kinds),
+      ...{ absent: expected.length - records.length },
       // The journal keeps one record an item, and its files have no cells.
       ...{ extra: 0, duplicates: 0, failedCalls: 0, fullCells: 0 },
       cutOff: written.filter(({ finished }) => !finished).length,
@@ -163,7 +165,7 @@ export async function scoreRun(options: ScoreRunOptions): Promise<Scored> {
       ...{ kind: 'run', name: basename(resolve(run)), sha256: null },
       settings: comparedFields(settings),
     },
-    data: { file: settings.data.file, md5: settings.data.md5 },
+    data: { file: settings.data.file, md5: table.md5, isPublished: table.isPublished },
     ...(signal ? { signal } : {}),
   });
   return { result, scores: scoreLines(items, benchmark) };
