@@ -158,38 +158,49 @@ def replies_of(rng: random.Random, calls: int, reply: Any) -> list[str | None]:
     return said
 
 
-def item(rng: random.Random, benchmark: str, path: str) -> Case:
-    """Returns one random item."""
-    judged = path == "judge"
-    replies: list[str | None] | None = None
+def row_of(rng: random.Random, benchmark: str, path: str) -> Cells:
+    """Returns a random row, without its index."""
     if benchmark == "MathVista_MINI":
-        row = mathvista_row(rng)
-        prediction = spoil(rng, mathvista_prediction(rng, row))
-        replies = replies_of(rng, MATHVISTA_CALLS, lambda: mathvista_prediction(rng, row))
+        return mathvista_row(rng)
+    if benchmark == "POPE":
+        answer = rng.choice(["Yes", "No", "Yes", "No", None])
+        return {"question": question(rng), "answer": answer}
+    if benchmark == "MME-RealWorld-Lite":
+        category = f"{rng.choice(['Perception', 'Reasoning'])}/{rng.choice(SUBTASKS)}"
+        row: Cells = {"question": question(rng), "answer": rng.choice("ABCDE")}
+        return {**row, "category": category, "l2-category": "x"}
+    return choice_row(rng, 8 if benchmark == "WeMath" else 5)
+
+
+def item_of(rng: random.Random, benchmark: str, path: str, row: Cells) -> Case:
+    """Returns a random prediction for a row, with the replies of a judge where there is one."""
+    calls = CHOICE_CALLS
+    if benchmark == "MathVista_MINI":
+        calls = MATHVISTA_CALLS
+        draw = lambda: mathvista_prediction(rng, row)  # noqa: E731
     elif benchmark == "POPE":
-        row = {"question": question(rng), "answer": rng.choice(["Yes", "No", "Yes", "No", None])}
-        prediction = spoil(rng, texts.yes_no_prediction(rng))
-        if judged:
-            replies = replies_of(rng, POPE_CALLS, lambda: texts.yes_no_prediction(rng))
+        calls = POPE_CALLS
+        draw = lambda: texts.yes_no_prediction(rng)  # noqa: E731
     elif benchmark == "MME-RealWorld-Lite":
-        task = rng.choice(["Perception", "Reasoning"])
-        row = {"question": question(rng), "answer": rng.choice("ABCDE")}
-        row |= {"category": f"{task}/{rng.choice(SUBTASKS)}", "l2-category": "x"}
-        prediction = present(rng, texts.tagged_prediction)
+        draw = lambda: present(rng, texts.tagged_prediction)  # noqa: E731
     elif path == "direct":
-        row = choice_row(rng, 8)
-        prediction = present(rng, texts.last_answer_prediction)
+        draw = lambda: present(rng, texts.last_answer_prediction)  # noqa: E731
     else:
-        row = choice_row(rng, 8 if benchmark == "WeMath" else 5)
         filled = {k: v for k, v in row.items() if len(k) == 1 and v is not None}
-        prediction = spoil(rng, texts.choice_prediction(rng, filled))
-        if judged:
-            draw = lambda: texts.choice_prediction(rng, filled)  # noqa: E731
-            replies = replies_of(rng, CHOICE_CALLS, draw)
+        draw = lambda: texts.choice_prediction(rng, filled)  # noqa: E731
+    # Where the original fails on anything but text there is nothing to compare.
+    is_text = benchmark == "MME-RealWorld-Lite" or path == "direct"
+    prediction = draw() if is_text else spoil(rng, draw())
+    replies = replies_of(rng, calls, draw) if path == "judge" else None
     return {
         "kind": "item", "benchmark": benchmark, "path": path, "row": encoded(row),
         "prediction": encode(prediction), "replies": replies,
     }  # fmt: skip
+
+
+def item(rng: random.Random, benchmark: str, path: str) -> Case:
+    """Returns one random item."""
+    return item_of(rng, benchmark, path, row_of(rng, benchmark, path))
 
 
 def present(rng: random.Random, draw: Any) -> str:

@@ -101,15 +101,15 @@ def hrbench(rng: random.Random) -> list[Raw]:
     cycles = rng.choice([[0, 1, 2, 3], ["ABCD", "BCDA"], [0.5, 2], ["é", "𝐀", "\uffff", "z"], [7]])
     kinds = rng.choice([["single", "cross"], ["single"], ["single", "cross", "third", "all"]])
     holes = rng.choice([0, 0, 0.1])
-    upper = rng.random() < 0.2
+    names = rng.choice([["category"]] * 5 + [["Category"], ["CATEGORY", "category", "Category"]])
     rows: list[Raw] = []
     for _ in range(number_of_rows(rng)):
         row = {**option_cells(rng), "answer": rng.choice("ABCD")}
-        row["Category" if upper else "category"] = some(rng, kinds, holes)
+        row |= {name: some(rng, kinds, holes) for name in names}
         row["cycle_category"] = some(rng, cycles, holes)
         rows.append(row)
     # Where no row has one, the original lists `nan` once a row, all without a value.
-    rows[0]["Category" if upper else "category"] = kinds[0]
+    rows[0] |= dict.fromkeys(names, kinds[0])
     return rows
 
 
@@ -202,7 +202,7 @@ def wemath(rng: random.Random, areas: Areas) -> list[Raw]:
 
 def wemath_ties(rng: random.Random, areas: Areas) -> list[Raw]:
     """An area whose mean of means may lie halfway between two texts of two decimals."""
-    area = rng.choice([names for names in areas.values() if len(names) in {2, 4, 8}])
+    area = rng.choice([names for names in areas.values() if len(names) in {2, 4, 8, 16}])
     rows = [
         wemath_row(rng, "2steps_1", concept, rng.choice([0.1, 0.5, 0.9]))
         for concept in area
