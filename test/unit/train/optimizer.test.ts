@@ -99,6 +99,32 @@ describe('AdamW', () => {
     expect(groups.map(({ weights }) => weights.buffer)).toEqual(memory);
   });
 
+  it('gives the same bits by its kernel and by its graphs, up to the norm', async () => {
+    const rng = new Rng(2);
+    const sizes = [8192 * 2 + 5, 3, 8192];
+    const make = () =>
+      sizes.map((n) => ({ weights: new Float32Array(n), gradients: new Float32Array(n) }));
+    const [fast, slow] = [make(), make()];
+    for (const i of sizes.keys()) {
+      const start = randomRows(rng, sizes[i] ?? 0);
+      for (const groups of [fast, slow]) groups[i]?.weights.set(start);
+    }
+    await using kernel = await AdamW.create(CONFIG, fast, { ...SESSION, implementation: 'kernel' });
+    await using graph = await AdamW.create(CONFIG, slow, { ...SESSION, implementation: 'graph' });
+    for (let step = 0; step < 10; step++) {
+      for (const i of sizes.keys()) {
+        const found = randomRows(rng, sizes[i] ?? 0, 10 ** (2 - step));
+        for (const groups of [fast, slow]) groups[i]?.gradients.set(found);
+      }
+      const norm = await kernel.gradientNorm();
+      expect((await graph.gradientNorm()) / norm).toBeCloseTo(1, 6);
+      await kernel.step([1e-2, 1e-3, 1], norm);
+      await graph.step([1e-2, 1e-3, 1], norm);
+      expect(fast).toEqual(slow);
+      expect(kernel.moments).toEqual(graph.moments);
+    }
+  });
+
   it('takes a norm that is already known instead of measuring it', async () => {
     const group = { weights: Float32Array.of(1, 1), gradients: Float32Array.of(3, 4) };
     await using adamw = await AdamW.create({ ...CONFIG, clipNorm: 5 }, [group], SESSION);
