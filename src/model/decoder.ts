@@ -176,8 +176,10 @@ export function decoderLayer(
   attend: Attend,
 ): Value {
   const at = `model.layers.${layer}`;
-  const [b, t] = [dimAt(x_BTD.shape, 0), dimAt(x_BTD.shape, 1)];
-  const normed = rmsNorm(x_BTD, parameters(`${at}.input_layernorm.weight`), config.rmsNormEpsilon);
+  const [b, t, d] = [dimAt(x_BTD.shape, 0), dimAt(x_BTD.shape, 1), config.hiddenSize];
+  // Rows are what products want; with them no reshape stands between one operation and the next.
+  const x_ND = reshape(x_BTD, [mulDims(b, t), d]);
+  const normed = rmsNorm(x_ND, parameters(`${at}.input_layernorm.weight`), config.rmsNormEpsilon);
   const heads = (name: string, count: number): Value =>
     reshape(project(normed, parameters, `${at}.self_attn.${name}`, true), [
       b,
@@ -185,19 +187,21 @@ export function decoderLayer(
       count,
       config.headSize,
     ]);
-  const mixed = attend({
+  const mixed_BTC = attend({
     query_BTHE: applyRotary(heads('q_proj', config.numHeads), rotary),
     key_BTJE: applyRotary(heads('k_proj', config.numKvHeads), rotary),
     value_BTJE: heads('v_proj', config.numKvHeads),
     layer,
   });
-  const afterAttention = add(x_BTD, project(mixed, parameters, `${at}.self_attn.o_proj`, false));
+  const mixed = reshape(mixed_BTC, [mulDims(b, t), config.numHeads * config.headSize]);
+  const afterAttention = add(x_ND, project(mixed, parameters, `${at}.self_attn.o_proj`, false));
   const normedAgain = rmsNorm(
     afterAttention,
     parameters(`${at}.post_attention_layernorm.weight`),
     config.rmsNormEpsilon,
   );
-  return add(afterAttention, swiglu(normedAgain, parameters, `${at}.mlp`, false));
+  const after_ND = add(afterAttention, swiglu(normedAgain, parameters, `${at}.mlp`, false));
+  return reshape(after_ND, [b, t, d]);
 }
 
 const TABLE = 'model.embed_tokens';
