@@ -2,7 +2,7 @@
 //
 // Every side runs in a fresh process a round, on the same weights and the same batch, in f32, its vision
 // tower frozen and run once; sides and thread counts change order every round. Losses are compared.
-// --quick: few steps of the small models; --shapes a,b and --threads 1,2 limit the run; --rounds N and
+// --quick: few steps of the small models; --shapes a,b, --batches 1x256 and --threads 1,2 limit the run; --rounds N and
 // --out FILE; --variants a,b; --profile: where our time goes instead; --table: prints the kept results.
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -34,6 +34,7 @@ const { values: flags } = parseArgs({
     table: { type: 'boolean', default: false },
     profile: { type: 'boolean', default: false },
     shapes: { type: 'string' },
+    batches: { type: 'string' },
     threads: { type: 'string', default: '1,2' },
     variants: { type: 'string', default: 'ours,eager,compile,labelled' },
     rounds: { type: 'string' },
@@ -45,13 +46,13 @@ const variants = flags.variants.split(',') as Variant[];
 const shapes = (flags.shapes ?? (flags.quick ? 'tiny,5m' : Object.keys(SHAPES).join())).split(
   ',',
 ) as ShapeName[];
-const batches: readonly BatchShape[] = flags.quick
-  ? [{ rows: 1, length: CHUNK }]
-  : [
-      { rows: 1, length: CHUNK },
-      { rows: 4, length: CHUNK },
-      { rows: 1, length: 4 * CHUNK },
-    ];
+const WHOLE_BATCHES = [`1x${CHUNK}`, `4x${CHUNK}`, `1x${4 * CHUNK}`].join();
+const batches = (flags.batches ?? (flags.quick ? `1x${CHUNK}` : WHOLE_BATCHES))
+  .split(',')
+  .map((text): BatchShape => {
+    const [rows = 1, length = CHUNK] = text.split('x').map(Number);
+    return { rows, length };
+  });
 const numRounds = Number(flags.rounds ?? (flags.quick ? 1 : 3));
 
 function say(line: string): void {
