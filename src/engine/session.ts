@@ -3,12 +3,12 @@
 import * as ort from 'onnxruntime-node';
 import { ConfigError, RuntimeError, ShapeError } from '../errors.ts';
 import { checkBound, checkOutput, declaredSizes, readSymbols } from './declared-sizes.ts';
-import type { DeclaredSizes } from './declared-sizes.ts';
+import type { DeclaredSizes, SymbolSizes } from './declared-sizes.ts';
 import { deviceFault, missingProvider } from './device.ts';
 import type { Device } from './device.ts';
 import { ProfileFolder, cpuOperators } from './placement.ts';
 import type { CpuOperators } from './placement.ts';
-import { encodeGraph } from './encode.ts';
+import { STOP_OUTPUT, encodeGraph } from './encode.ts';
 import type { EncodedGraph } from './encode.ts';
 import { Graph } from './graph.ts';
 import { add } from './ops/elementwise.ts';
@@ -54,6 +54,9 @@ const ORT_TYPES: Record<Exclude<DType, 'bf16'>, OrtType> = {
   bool: 'bool',
 };
 const DTYPES = new Map<string, DType>(Object.entries(ORT_TYPES).map(([k, v]) => [v, k as DType]));
+
+/** What onnxruntime-node says at an output that is a sequence, after the run. */
+const NO_SEQUENCES = 'Non tensor type is temporarily not supported';
 
 let liveSessions = 0;
 
@@ -133,6 +136,8 @@ export class Session {
   private readonly outputSizes: DeclaredSizes;
   private readonly device: Device;
   private readonly graph: GraphOptions;
+  /** Whether a run can end before outputs are copied. */
+  private readonly stops: boolean;
   /** Until the first run: where its profile goes, which tells on what device each node ran. */
   private placement: ProfileFolder | undefined;
   private placed: CpuOperators | undefined;
@@ -149,7 +154,8 @@ export class Session {
     this.graph = graph;
     this.placement = placement;
     this.inputNames = inner.inputNames;
-    this.outputNames = inner.outputNames;
+    this.outputNames = inner.outputNames.filter((name) => name !== STOP_OUTPUT);
+    this.stops = device === 'cpu' && inner.outputNames[0] === STOP_OUTPUT;
     this.inputSizes = declaredSizes(inner.inputMetadata);
     this.outputSizes = declaredSizes(inner.outputMetadata);
     liveSessions += 1;
@@ -234,10 +240,7 @@ export class Session {
     wanted?: readonly string[],
   ): Promise<Record<string, Tensor>> {
     const inputs = this.gatherInputs(feeds);
-    const sizes = readSymbols(
-      this.inputSizes,
-      new Map(Object.entries(inputs).map(([name, value]) => [name, value.dims])),
-    );
+    const sizes = this.symbolSizes(inputs);
     const names = wanted ?? this.outputNames;
     const fetches: Record<string, ort.Tensor | null> = {};
     for (const name of names) {
@@ -255,6 +258,41 @@ export class Session {
         return [name, result];
       }),
     );
+  }
+
+  /**
+   * Runs once and writes the named outputs where they are bound. Of a graph encoded with `bound` this
+   * costs no copies of them on the CPU. Numbers that stand alone are set to NaN before, so that a
+   * runtime that stops too early cannot pass old ones off as results.
+   */
+  async runBound(feeds: Readonly<Record<string, Tensor>>, names: readonly string[]): Promise<void> {
+    if (!this.stops) {
+      await this.run(feeds, names);
+      return;
+    }
+    const inputs = this.gatherInputs(feeds);
+    const sizes = this.symbolSizes(inputs);
+    const fetches: Record<string, ort.Tensor | null> = { [STOP_OUTPUT]: null };
+    for (const name of names) {
+      const bound = this.boundOutputs.get(name);
+      if (!bound) throw new ShapeError({ what: `output ${name} is not bound` });
+      checkBound(this.outputSizes, name, bound.own.dims, sizes);
+      const { data } = bound.own;
+      if (data instanceof Float32Array && data.length === 1) data.fill(NaN);
+      fetches[name] = bound.ort;
+    }
+    try {
+      await this.inner.run(inputs, fetches);
+    } catch (cause) {
+      const got = cause instanceof Error ? cause.message : String(cause);
+      if (!got.includes(NO_SEQUENCES))
+        throw new RuntimeError({ what: 'a graph failed while running', got }, cause);
+    }
+  }
+
+  private symbolSizes(inputs: Readonly<Record<string, ort.Tensor>>): SymbolSizes {
+    const dims = Object.entries(inputs).map(([name, value]) => [name, value.dims] as const);
+    return readSymbols(this.inputSizes, new Map(dims));
   }
 
   private gatherInputs(feeds: Readonly<Record<string, Tensor>>): Record<string, ort.Tensor> {
