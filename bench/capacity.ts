@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeSafetensors } from '../src/engine/safetensors.ts';
 import { tensor } from '../src/engine/tensor.ts';
+import type { Tensor } from '../src/engine/tensor.ts';
 import { fitPicture } from '../src/context/prepared.ts';
 import { promptIds } from '../src/model/bundle.ts';
 import { patchify, rasterGrid } from '../src/processor/patches.ts';
@@ -60,7 +61,7 @@ async function writePrompts(path: string): Promise<void> {
   const { pixelValues_PF, numPatches, patchLength, grids } = patchify(pictures, bundle.patches);
   await writeSafetensors(
     path,
-    new Map([
+    new Map<string, Tensor>([
       ['input_ids', tensor('i64', [count, length], inputIds)],
       ['attention_mask', tensor('i64', [count, length], mask)],
       ['pixel_values', tensor('f32', [numPatches, patchLength], pixelValues_PF)],

@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { Rng } from '../src/rng.ts';
 import {
+  askPython,
   keep,
   machine,
   measureRounds,
@@ -57,7 +58,7 @@ try {
     return path;
   };
   const [warm, measured] = [file('warm', draw(WARM_ROWS)), file('rows', rows)];
-  const vocabulary = runPython<string>('tokenize_speed.py', { fetch: true }, 1);
+  const vocabulary = askPython('tokenize_speed.py', { fetch: true }, 1) as string;
   // In this order always: what was seen once is never new again.
   const work = { vocabulary, warm, rows: measured, again: 2 };
   const results = measureRounds({

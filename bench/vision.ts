@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeSafetensors } from '../src/engine/safetensors.ts';
 import { tensor } from '../src/engine/tensor.ts';
+import type { Tensor } from '../src/engine/tensor.ts';
 import { CLIP_MEAN, CLIP_STD, patchify } from '../src/processor/patches.ts';
 import { Rng } from '../src/rng.ts';
 import { writeCheckpoint } from './decode/checkpoint.ts';
@@ -88,7 +89,7 @@ async function writeFiles(folder: string, sides: readonly string[]): Promise<voi
     const { numPatches, patchLength, pixelValues_PF, grids } = patches;
     await writeSafetensors(
       join(folder, `${name}.safetensors`),
-      new Map([
+      new Map<string, Tensor>([
         ['pixel_values', tensor('f32', [numPatches, patchLength], pixelValues_PF)],
         ['image_grid_thw', tensor('i64', [1, 3], BigInt64Array.from(grids.flat(), BigInt))],
       ]),

@@ -1,8 +1,10 @@
 // Owns our side of bench/capacity.ts: sampled answers from pictures and questions; last line JSON.
 import { prepareExamples } from '../../src/context/prepared.ts';
+import type { Raster } from '../../src/data/raster.ts';
 import { scorePrepared } from '../../src/evaluate/capacity-run.ts';
 import { Decoder } from '../../src/generate/decoder.ts';
 import { generateBatch } from '../../src/generate/generate.ts';
+import type { GenerationSettings } from '../../src/generate/request.ts';
 import { PictureEncoder } from '../../src/model/picture-encoder.ts';
 import { Rng } from '../../src/rng.ts';
 import { peakBytes } from '../decode/peak.ts';
@@ -26,16 +28,17 @@ async function measure({ threads, cases, calls }: CapacityWork): Promise<Side> {
   const prepare = (count: number): ReturnType<typeof prepareExamples> => {
     const examples = questions.slice(0, count);
     return prepareExamples(model.bundle, encoder, examples, {
-      load: (_, i) => Promise.resolve(questions[i] ?? Promise.reject(new Error('no question'))),
+      load: (_, i) => Promise.resolve(questions[i] as { readonly picture: Raster }),
     });
   };
   const [first] = await prepare(1);
   if (!first) throw new Error('there is no question');
   const request = { promptIds: first.promptIds, grids: [first.grid], rng: new Rng(1) };
-  const settings = {
+  const settings: GenerationSettings = {
     ...{ numLatents: 0, maxNewTokens: NEW_TOKENS, temperature: 1 },
-    ...{ intervention: { kind: 'clean' }, calibration: { kind: 'none' } },
-  } as const;
+    intervention: { kind: 'clean' },
+    calibration: { kind: 'none' },
+  };
   const rows = { pictureRows_MD: first.pictureRows_MD };
   const [answer] = await generateBatch(decoder, [{ ...request, ...rows }], settings);
   if (answer?.ids.length !== NEW_TOKENS) throw new Error('an answer ended early');

@@ -1,8 +1,8 @@
 // Owns the questions of bench/capacity.ts, drawn the same in every process, and a base that never ends early.
 import { fileURLToPath } from 'node:url';
 import type { Example } from '../../src/data/example.ts';
+import type { Raster } from '../../src/data/raster.ts';
 import { sampleExamples } from '../../src/data/splits.ts';
-import type { GeneratedExample } from '../../src/data/splits.ts';
 import type { GapModel } from '../../src/latent/model.ts';
 import { openGapModel } from '../../src/store/latent-head.ts';
 
@@ -16,9 +16,11 @@ export const NEW_TOKENS = 24;
 export const SAMPLES = 8;
 
 /** Examples with their pictures in memory. */
-export function drawQuestions(): (Example & GeneratedExample)[] {
+export function drawQuestions(): (Example & { readonly picture: Raster })[] {
   const drawn = sampleExamples({ split: 'test', count: MOST_QUESTIONS, seed: 6 });
-  return [...drawn].map((example) => ({ ...example, image: 'in memory' }));
+  return [...drawn].map(({ id, question, answer, picture }) => {
+    return { id, question, answer, picture, image: 'in memory' };
+  });
 }
 
 /** No id: nothing ends an answer, so that every side writes the same number of tokens. */

@@ -1,6 +1,6 @@
 // Owns the turns of a side-by-side benchmark: a fresh process a variant, order reversed every round, medians.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { ceilingResult } from '../decode/results.ts';
@@ -97,25 +97,42 @@ function lastLine(text: string): unknown {
 }
 
 /** What a TypeScript file of this folder prints last, in a process of its own. */
-export function runOurs<T = Side>(file: string, work: object, threads: number): T {
+export function askOurs(file: string, work: object, threads: number): unknown {
   const args = [...process.execArgv, HERE(file), JSON.stringify({ threads, ...work })];
-  return lastLine(run(process.execPath, args, threads)) as T;
+  return lastLine(run(process.execPath, args, threads));
 }
 
 /** What a Python file of tools/reference prints last, in a process of its own. */
-export function runPython<T = Side>(file: string, work: object, threads: number): T {
+export function askPython(file: string, work: object, threads: number): unknown {
   const args = [`${REFERENCE}${file}`, JSON.stringify({ threads, ...work })];
-  return lastLine(run(PYTHON, args, threads)) as T;
+  return lastLine(run(PYTHON, args, threads));
+}
+
+/** A turn of ours. */
+export function runOurs(file: string, work: object, threads: number): Side {
+  return askOurs(file, work, threads) as Side;
+}
+
+/** A turn of the original. */
+export function runPython(file: string, work: object, threads: number): Side {
+  return askPython(file, work, threads) as Side;
 }
 
 /** Sets the original up, and with `peers` the Python packages that only benchmarks need. */
 export function requireReference(peers = false): void {
   run('bash', [`${REFERENCE}setup.sh`], 1);
-  if (!peers || (existsSync(PEERS) && readdirSync(PEERS).includes('sklearn'))) return;
+  if (!peers) return;
+  const [wanted, ready] = [
+    readFileSync(HERE('../peers/requirements.txt'), 'utf8'),
+    `${PEERS}/ready`,
+  ];
+  if (existsSync(ready) && readFileSync(ready, 'utf8') === wanted) return;
+  rmSync(PEERS, { recursive: true, force: true });
   say('installing the packages of bench/peers/requirements.txt');
   const quiet = ['--quiet', '--disable-pip-version-check', '--no-deps', '--only-binary', ':all:'];
   const files = ['--target', PEERS, '-r', HERE('../peers/requirements.txt')];
   run(PYTHON, ['-m', 'pip', 'install', ...quiet, ...files], 1);
+  writeFileSync(ready, wanted);
 }
 
 /** The machine; complains when it is not idle. */
@@ -132,7 +149,7 @@ export function measureCeiling(threads: readonly number[]): Ceiling[] {
   const most = Math.max(...threads);
   const python = run(PYTHON, [`${REFERENCE}decode_speed.py`, 'ceiling', asked], most);
   const theirs = lastLine(python) as Omit<CeilingRun, 'ortGflops'>[];
-  const ours = runOurs<number[]>('../decode/ceiling.ts', { threads }, most);
+  const ours = askOurs('../decode/ceiling.ts', { threads }, most) as number[];
   return ceilingResult(theirs.map((one, i) => ({ ...one, ortGflops: ours[i] ?? NaN })));
 }
 
