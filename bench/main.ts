@@ -1,8 +1,8 @@
-// Owns the choice of a benchmark: `npm run bench -- engine | pca | preprocess | decode [options]`.
+// Owns the choice of a benchmark: `npm run bench -- engine | pca | preprocess | decode | step [options]`.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-const BENCHES: readonly string[] = ['engine', 'pca', 'preprocess', 'decode'];
+const BENCHES: readonly string[] = ['engine', 'pca', 'preprocess', 'decode', 'step'];
 
 const [name = '', ...rest] = process.argv.slice(2);
 if (!BENCHES.includes(name)) {

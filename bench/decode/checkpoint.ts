@@ -1,4 +1,4 @@
-// Owns the random checkpoints of bench/decode.ts in our layout, plain or packed to 4 bits.
+// Owns the random checkpoints of bench/decode.ts and bench/step.ts in our layout, plain or packed to 4 bits.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TensorDescription } from '../../src/engine/safetensors-header.ts';
@@ -10,7 +10,7 @@ import type { JsonObject } from '../../src/model/config.ts';
 import { runSpecs, storedSpecs } from '../../src/model/packed-weights.ts';
 import { PACKED_SUFFIXES, modelSpecs } from '../../src/model/parameters.ts';
 import { CODE_SCALE, randomCodes, randomFloats } from './random.ts';
-import type { Precision, Shape } from './shapes.ts';
+import type { DecoderShape, Precision } from './shapes.ts';
 
 /** What a layer normalises with. */
 export const NORM_EPSILON = 1e-6;
@@ -21,7 +21,7 @@ const HEAD = 'lm_head.weight';
 export const TABLE = 'model.embed_tokens.weight';
 
 /** config.json of a shape; the vision tower is as small as it can be unless settings say otherwise. */
-function configJson(shape: Shape, vision: JsonObject): JsonObject {
+function configJson(shape: DecoderShape, vision: JsonObject): JsonObject {
   const quarter = shape.hidden / shape.heads / 8;
   return {
     architectures: ['Qwen2_5_VLForConditionalGeneration'],
@@ -78,7 +78,7 @@ function* produce(name: string, { dims }: TensorDescription): Generator<Uint8Arr
 /** Writes a checkpoint of a shape into a new folder; `vision` are settings of its vision tower. */
 export async function writeCheckpoint(
   folder: string,
-  shape: Shape,
+  shape: DecoderShape,
   precision: Precision,
   vision: JsonObject = {},
 ): Promise<void> {

@@ -1,13 +1,17 @@
 // Owns the shapes, lengths and repeats that bench/decode.ts measures, and the work a token costs.
 
-/** A text decoder of the Qwen2 architecture, head tied to the embeddings, and how it is measured. */
-export interface Shape {
+/** A text decoder of the Qwen2 architecture, head tied to the embeddings. */
+export interface DecoderShape {
   readonly hidden: number;
   readonly layers: number;
   readonly heads: number;
   readonly kvHeads: number;
   readonly inner: number;
   readonly vocab: number;
+}
+
+/** A decoder, and how its decoding is measured. */
+export interface Shape extends DecoderShape {
   readonly promptTokens: number;
   readonly newTokens: number;
   /** Tokens of the prompt that warms a process up. */
@@ -90,7 +94,7 @@ export interface Measured {
 }
 
 /** Elements of the matrices of all layers, which every token is multiplied with. */
-export function layerElements(shape: Shape): number {
+export function layerElements(shape: DecoderShape): number {
   const { hidden, layers, heads, kvHeads, inner } = shape;
   const attention = 2 * hidden * hidden + 2 * hidden * ((hidden / heads) * kvHeads);
   return layers * (attention + 3 * hidden * inner);
