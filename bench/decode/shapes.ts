@@ -30,7 +30,7 @@ export const SHAPES = {
   },
   small: {
     ...{ hidden: 768, layers: 12, heads: 12, kvHeads: 2, inner: 3072, vocab: 32000 },
-    ...{ promptTokens: 512, newTokens: 64, warmPrompt: 512, repeats: 2, rounds: 3 },
+    ...{ promptTokens: 1024, newTokens: 256, warmPrompt: 512, repeats: 1, rounds: 4 },
   },
   '3b': {
     ...{ hidden: 2048, layers: 36, heads: 16, kvHeads: 2, inner: 11008, vocab: 151936 },
