@@ -17,10 +17,12 @@ function runFile(name: string, options: readonly string[]): number {
 /** All benches of the table, then the table; one that fails does not keep the others from running. */
 function runAll(options: readonly string[]): number {
   const minutes = (): string => (performance.now() / 60_000).toFixed(1);
-  const failed = TABLE_BENCHES.filter((name) => {
+  const failed: string[] = TABLE_BENCHES.filter((name) => {
     console.error(`=== ${name} (${minutes()} min)`);
     return runFile(name, options) !== 0;
   });
+  console.error(`=== check --keep (${minutes()} min)`);
+  if (runFile('check', ['--keep', ...options]) !== 0) failed.push('check');
   console.error(`=== done in ${minutes()} min; failed: ${failed.join(', ') || 'none'}`);
   const isTest = options.includes('--quick');
   const told = isTest ? 0 : runFile('table', []);

@@ -51,7 +51,7 @@ requireReference();
 const host = machine();
 const folder = mkdtempSync(join(tmpdir(), 'gapvl-bench-'));
 try {
-  const work = { folder, seconds: flags.quick ? 0.2 : 1, leastCalls: 3 };
+  const work = { folder, seconds: flags.quick ? 0.5 : 1, leastCalls: 5 };
   const results = measureRounds({
     variants: {
       ours: (threads, cases) => runOurs('../preprocess/ours.ts', { ...work, cases }, threads),
@@ -59,7 +59,7 @@ try {
       fast: (threads, cases) => runPython('speed.py', { ...work, cases, kind: 'fast' }, threads),
     },
     cases: await drawPictures(folder),
-    threads: [1, 2],
+    threads: flags.quick ? [1] : [1, 2],
     rounds: Number(flags.rounds ?? (flags.quick ? 1 : 3)),
   });
   keep({ bench: 'preprocess', machine: host, results }, flags);
