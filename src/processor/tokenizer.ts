@@ -2,11 +2,13 @@
 import * as library from '@huggingface/tokenizers';
 import { CheckpointError, DataError } from '../errors.ts';
 
+/** Cuts text into words, or spells words in another way. */
+type LibraryStep = (text: string, options: { readonly section_index: number }) => string[];
+
 /** The part of the library that is used; its own declarations do not resolve under NodeNext. */
 interface LibraryTokenizer {
   readonly normalizer: ((text: string) => string) | null;
-  readonly pre_tokenizer:
-    ((text: string, options: { readonly section_index: number }) => string[]) | null;
+  readonly pre_tokenizer: (LibraryStep & { readonly tokenizers?: readonly LibraryStep[] }) | null;
   readonly model: (pieces: string[]) => string[];
   decode(
     ids: number[],
@@ -78,20 +80,40 @@ export function createTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown
   const addedById = new Map(file.addedTokens.map((token) => [token.id, token.content]));
   const addedPattern = anyOf([...addedIds.keys()]);
 
-  const encodePlain = (text: string): number[] => {
-    const normalised = engine.normalizer === null ? text : engine.normalizer(text);
-    if (normalised === '') return [];
-    const words =
-      engine.pre_tokenizer === null
-        ? [normalised]
-        : engine.pre_tokenizer(normalised, { section_index: 0 });
+  const idsOfWords = (words: string[], unknown: Set<string>): number[] => {
     const ids: number[] = [];
-    const unknown = new Set<string>();
     for (const token of engine.model(words)) {
       const id = token === file.unknownToken ? undefined : engine.token_to_id(token);
       if (id === undefined) unknown.add(token);
       else if (addedById.has(id)) throw spelledSpecialError(token);
       else ids.push(id);
+    }
+    return ids;
+  };
+  const wordSteps = stepsByWord(tokenizerJson, engine);
+  const known = new Map<string, readonly number[]>();
+  const idsOfWord = (word: string, spell: LibraryStep, unknown: Set<string>): readonly number[] => {
+    const found = known.get(word);
+    if (found) return found;
+    const numUnknown = unknown.size;
+    const ids = idsOfWords(spell(word, WHOLE_TEXT), unknown);
+    if (unknown.size > numUnknown || word.length > KNOWN_WORD_LENGTH) return ids;
+    if (known.size >= KNOWN_WORDS) known.clear();
+    known.set(word, ids);
+    return ids;
+  };
+
+  const encodePlain = (text: string): number[] => {
+    const normalised = engine.normalizer === null ? text : engine.normalizer(text);
+    if (normalised === '') return [];
+    const unknown = new Set<string>();
+    const ids: number[] = [];
+    if (wordSteps) {
+      for (const word of wordSteps.cut(normalised, WHOLE_TEXT))
+        for (const id of idsOfWord(word, wordSteps.spell, unknown)) ids.push(id);
+    } else {
+      const words = engine.pre_tokenizer?.(normalised, WHOLE_TEXT) ?? [normalised];
+      for (const id of idsOfWords(words, unknown)) ids.push(id);
     }
     if (unknown.size > 0) throw unknownWordsError([...unknown]);
     return ids;
@@ -147,6 +169,40 @@ export function createTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown
     find: (token) => engine.token_to_id(token),
     tokenOf: (id) => engine.id_to_token(id),
   };
+}
+
+/** Told to every step. */
+const WHOLE_TEXT = { section_index: 0 } as const;
+/** Words whose ids are remembered, and their greatest length: a few megabytes at most. ours. */
+const KNOWN_WORDS = 1 << 15;
+const KNOWN_WORD_LENGTH = 32;
+
+/** Cutting text into words, and how each of them goes on by itself. */
+interface WordSteps {
+  readonly cut: LibraryStep;
+  readonly spell: LibraryStep;
+}
+
+/**
+ * The two steps of the vocabularies of Qwen2.5, where the ids of a word do not depend on its
+ * neighbours, so that they can be remembered: spelling out bytes takes most of the time. Undefined
+ * for every other kind, which goes the library's way.
+ */
+function stepsByWord(tokenizerJson: unknown, engine: LibraryTokenizer): WordSteps | undefined {
+  const json = isRecord(tokenizerJson) ? tokenizerJson : {};
+  const { pre_tokenizer: given, model } = json;
+  if (!isRecord(given) || given['type'] !== 'Sequence') return undefined;
+  if (!isRecord(model) || model['type'] !== 'BPE' || model['fuse_unk'] === true) return undefined;
+  const described: unknown = given['pretokenizers'];
+  const [first, second, ...others] = Array.isArray(described) ? (described as unknown[]) : [];
+  const [cut, spell] = engine.pre_tokenizer?.tokenizers ?? [];
+  const isSplit = isRecord(first) && first['type'] === 'Split';
+  const isByteLevel =
+    isRecord(second) &&
+    second['type'] === 'ByteLevel' &&
+    second['use_regex'] === false &&
+    second['add_prefix_space'] === false;
+  return isSplit && isByteLevel && others.length === 0 && cut && spell ? { cut, spell } : undefined;
 }
 
 function loadLibrary(tokenizerJson: unknown, tokenizerConfig: unknown): LibraryTokenizer {
