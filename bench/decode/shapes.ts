@@ -26,11 +26,11 @@ export interface Shape extends DecoderShape {
 export const SHAPES = {
   quick: {
     ...{ hidden: 256, layers: 2, heads: 4, kvHeads: 2, inner: 512, vocab: 1024 },
-    ...{ promptTokens: 64, newTokens: 8, warmPrompt: 64, repeats: 1, rounds: 1 },
+    ...{ promptTokens: 64, newTokens: 8, warmPrompt: 64, repeats: 9, rounds: 1 },
   },
   small: {
     ...{ hidden: 768, layers: 12, heads: 12, kvHeads: 2, inner: 3072, vocab: 32000 },
-    ...{ promptTokens: 512, newTokens: 64, warmPrompt: 512, repeats: 2, rounds: 3 },
+    ...{ promptTokens: 1024, newTokens: 256, warmPrompt: 512, repeats: 1, rounds: 4 },
   },
   '3b': {
     ...{ hidden: 2048, layers: 36, heads: 16, kvHeads: 2, inner: 11008, vocab: 151936 },

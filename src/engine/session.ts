@@ -1,6 +1,7 @@
 // Owns running encoded graphs in ONNX Runtime: sessions, bound tensors, in-place outputs, live handles.
 
-import * as ort from 'onnxruntime-node';
+import { createRequire } from 'node:module';
+import type * as ort from 'onnxruntime-node';
 import { ConfigError, RuntimeError, ShapeError } from '../errors.ts';
 import { checkBound, checkOutput, declaredSizes, readSymbols } from './declared-sizes.ts';
 import type { DeclaredSizes, SymbolSizes } from './declared-sizes.ts';
@@ -60,6 +61,13 @@ const NO_SEQUENCES = 'Non tensor type is temporarily not supported';
 
 let liveSessions = 0;
 
+/** Loaded by the first session: its libraries are large, and what computes nothing starts sooner. */
+function runtime(): typeof ort {
+  loaded ??= createRequire(import.meta.url)('onnxruntime-node') as typeof ort;
+  return loaded;
+}
+let loaded: typeof ort | undefined;
+
 /**
  * Makes sure that a device is here by computing two numbers on it.
  *
@@ -88,10 +96,10 @@ function toOrt(name: string, value: Tensor): ort.Tensor {
   if (value.dtype === 'f16') {
     // Node.js 24 has Float16Array, which onnxruntime-common then insists on and whose size
     // onnxruntime-node 1.30 reads as 0; raw bits under their own type name work everywhere.
-    const bits = new ort.Tensor('uint16', value.data as Uint16Array, value.dims);
+    const bits = new (runtime().Tensor)('uint16', value.data as Uint16Array, value.dims);
     return Object.defineProperty(bits, 'type', { value: ORT_TYPES.f16 });
   }
-  return new ort.Tensor(ORT_TYPES[value.dtype], value.data as never, value.dims);
+  return new (runtime().Tensor)(ORT_TYPES[value.dtype], value.data as never, value.dims);
 }
 
 function fromOrt(name: string, value: ort.Tensor): Tensor {
@@ -198,7 +206,10 @@ export class Session {
       settings.profileFilePrefix = profile;
     }
     try {
-      const inner = await ort.InferenceSession.create(rewriteFor(device, encoded.bytes), settings);
+      const inner = await runtime().InferenceSession.create(
+        rewriteFor(device, encoded.bytes),
+        settings,
+      );
       return new Session(inner, device, graph, placement);
     } catch (cause) {
       await placement?.drop();
