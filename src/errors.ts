@@ -12,8 +12,8 @@ export interface ErrorParts {
   readonly fix?: string;
 }
 
-/** Exit codes of the CLI: usage errors, data errors, everything else. */
-export const EXIT_CODES = { usage: 2, data: 3, other: 1 } as const;
+/** Exit codes of the CLI: usage errors, data errors, a server that is not there, everything else. */
+export const EXIT_CODES = { usage: 2, data: 3, unreachable: 4, other: 1 } as const;
 
 function renderParts(parts: ErrorParts): string {
   const lines = [parts.what];
@@ -64,9 +64,12 @@ export class CheckpointError extends GapvlError {
   }
 }
 
-/** Anything that fails while running: ONNX Runtime, disk, NaN loss, interruption. Exit code 1. */
+/**
+ * Anything that fails while running: ONNX Runtime, disk, NaN loss, interruption. Exit code 1, or 4 where a
+ * model or a judge behind an endpoint does not answer.
+ */
 export class RuntimeError extends GapvlError {
-  constructor(parts: ErrorParts, cause?: unknown) {
-    super('RuntimeError', EXIT_CODES.other, parts, cause);
+  constructor(parts: ErrorParts, cause?: unknown, exitCode: number = EXIT_CODES.other) {
+    super('RuntimeError', exitCode, parts, cause);
   }
 }

@@ -36,13 +36,11 @@ const ANSWER_IS = new RegExp(
 const CODE_A = 'A'.charCodeAt(0);
 const NUM_LETTERS = 26;
 
-const SEPARATES = Array.from(
-  { length: 128 },
-  (_, unit) => isBlank(unit) || PUNCTUATION.includes(String.fromCharCode(unit)),
+const SEPARATES = Uint8Array.from({ length: 128 }, (_, unit) =>
+  isBlank(unit) || PUNCTUATION.includes(String.fromCharCode(unit)) ? 1 : 0,
 );
 
-const separates = (unit: number): boolean =>
-  unit < 128 ? SEPARATES[unit] === true : isBlank(unit);
+const separates = (unit: number): boolean => (unit < 128 ? SEPARATES[unit] === 1 : isBlank(unit));
 
 /** A filled option. */
 export interface Option {
@@ -146,12 +144,12 @@ export class ChoiceMatcher {
   }
 
   private byText(text: string): string | undefined {
-    const wanted = lower(text);
     const texts = this.lowered ?? this.options.map((option) => option.text);
     const bound = 2 * texts.reduce((sum, option) => sum + length(option), 0);
-    // Code points are never more than UTF-16 units, nor fewer than half of them.
-    if (wanted.length > 2 * bound || (wanted.length > bound && length(wanted) > bound))
-      return undefined;
+    // Code points are no fewer than half of the UTF-16 units, and lower-casing takes none away.
+    if (text.length > 2 * bound) return undefined;
+    const wanted = lower(text);
+    if (length(wanted) > bound) return undefined;
     this.lowered ??= this.options.map((option) => lower(option.text));
     let found: string | undefined;
     for (const [i, option] of this.lowered.entries()) {

@@ -14,7 +14,7 @@ import {
 import { yesNoPrompt } from './judge-prompts.ts';
 import { yesNoQuestion } from './prompts.ts';
 import { str } from './python/numbers.ts';
-import { lower, split } from './python/text.ts';
+import { isBlank, lower } from './python/text.ts';
 import type {
   Benchmark,
   Cell,
@@ -38,24 +38,41 @@ const UNKNOWN = 'Unknown';
 
 /** Marks that are deleted or replaced by a space. Apostrophes, asterisks and colons are none of them. */
 const MARKS = ';/[]"{}()=+\\_-><@`,?!';
-const IS_MARK: readonly boolean[] = Array.from({ length: 128 }, (_, unit) =>
-  MARKS.includes(String.fromCharCode(unit)),
+const IS_MARK = Uint8Array.from({ length: 128 }, (_, unit) =>
+  MARKS.includes(String.fromCharCode(unit)) ? 1 : 0,
 );
+const SPACE = 0x20;
 const DIGIT_COMMA = /\p{Nd},\p{Nd}/u;
-const LONE_STOP = /(?<!\p{Nd})\.(?!\p{Nd})/gu;
+const DIGIT = /\p{Nd}/u;
 /** The reference passes a flag where Python wants the greatest number of replacements: 32. */
 const MAX_STOPS = 32;
 
-/** The deleted marks: those beside a space anywhere, or all of them where a number has a comma. */
-function deletedMarks(text: string): string {
-  if (text.includes(',') && DIGIT_COMMA.test(text)) return MARKS;
-  let deleted = '';
+/** Which ASCII units are deleted: marks beside a space anywhere, or all marks where a number has a comma. */
+function deletedMarks(text: string): Uint8Array {
+  if (text.includes(',') && DIGIT_COMMA.test(text)) return IS_MARK;
+  const deleted = new Uint8Array(IS_MARK.length);
   for (let i = 0; i < text.length; i++) {
-    const mark = text.charAt(i);
-    if (IS_MARK[text.charCodeAt(i)] !== true || deleted.includes(mark)) continue;
-    if (text.charAt(i - 1) === ' ' || text.charAt(i + 1) === ' ') deleted += mark;
+    const unit = text.charCodeAt(i);
+    if (IS_MARK[unit] !== 1) continue;
+    if (text.charCodeAt(i - 1) === SPACE || text.charCodeAt(i + 1) === SPACE) deleted[unit] = 1;
   }
   return deleted;
+}
+
+/** The text without its first lone full stops: those with no digit of any script before or after. */
+function withoutStops(text: string): string {
+  const parts: string[] = [];
+  let start = 0;
+  for (let at = text.indexOf('.'); at >= 0; at = text.indexOf('.', at + 1)) {
+    // Two units before: a digit may be an astral one.
+    const before = Array.from(text.slice(Math.max(0, at - 2), at)).at(-1) ?? '';
+    const after = Array.from(text.slice(at + 1, at + 3)).at(0) ?? '';
+    if (DIGIT.test(before) || DIGIT.test(after)) continue;
+    parts.push(text.slice(start, at));
+    start = at + 1;
+    if (parts.length === MAX_STOPS) break;
+  }
+  return parts.join('') + text.slice(start);
 }
 
 function withoutPunctuation(text: string): string {
@@ -63,19 +80,28 @@ function withoutPunctuation(text: string): string {
   const parts: string[] = [];
   let start = 0;
   for (let i = 0; i < text.length; i++) {
-    if (IS_MARK[text.charCodeAt(i)] !== true) continue;
-    parts.push(text.slice(start, i), deleted.includes(text.charAt(i)) ? '' : ' ');
+    const unit = text.charCodeAt(i);
+    if (IS_MARK[unit] !== 1) continue;
+    parts.push(text.slice(start, i), deleted[unit] === 1 ? '' : ' ');
     start = i + 1;
   }
-  parts.push(text.slice(start));
-  let numStops = 0;
-  return parts.join('').replace(LONE_STOP, (stop) => (numStops++ < MAX_STOPS ? '' : stop));
+  return withoutStops(parts.join('') + text.slice(start));
+}
+
+/** Whether a word stands between blanks. */
+function hasWord(text: string, word: string): boolean {
+  for (let at = text.indexOf(word); at >= 0; at = text.indexOf(word, at + 1)) {
+    const end = at + word.length;
+    const isFirst = at === 0 || isBlank(text.charCodeAt(at - 1));
+    if (isFirst && (end === text.length || isBlank(text.charCodeAt(end)))) return true;
+  }
+  return false;
 }
 
 function extract(text: string): string {
-  const words = split(withoutPunctuation(lower(text)));
-  const hasYes = words.includes('yes');
-  if (hasYes === words.includes('no')) return UNKNOWN;
+  const plain = withoutPunctuation(lower(text));
+  const hasYes = hasWord(plain, 'yes');
+  if (hasYes === hasWord(plain, 'no')) return UNKNOWN;
   return hasYes ? YES : NO;
 }
 

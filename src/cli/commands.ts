@@ -5,6 +5,8 @@ import type { CliCommand } from './command.ts';
 export interface CommandEntry {
   readonly words: readonly [string] | readonly [string, string];
   readonly summary: string;
+  /** Whether it is what its group does without a second word. */
+  readonly isDefault?: boolean;
   readonly load: () => Promise<CliCommand>;
 }
 
@@ -70,11 +72,6 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./compare.ts')).command,
   },
   {
-    words: ['evaluate', 'fetch'],
-    summary: 'download the table of a benchmark',
-    load: async () => (await import('./evaluate-fetch.ts')).command,
-  },
-  {
     words: ['doctor'],
     summary: 'check this machine and say what to mend',
     load: async () => (await import('./doctor.ts')).command,
@@ -93,6 +90,37 @@ export const COMMANDS: readonly CommandEntry[] = [
     words: ['audit'],
     summary: 'find out whether a model uses its latents, and for what',
     load: async () => (await import('./audit.ts')).command,
+  },
+  {
+    words: ['evaluate', 'fetch'],
+    summary: 'download the table of a benchmark',
+    load: async () => (await import('./evaluate-fetch.ts')).command,
+  },
+  {
+    words: ['evaluate', 'run'],
+    summary: 'answer a benchmark with a model or an endpoint',
+    isDefault: true,
+    load: async () => (await import('./evaluate-run.ts')).command,
+  },
+  {
+    words: ['evaluate', 'sweep'],
+    summary: 'the same over budgets, interventions, seeds and models',
+    load: async () => (await import('./evaluate-sweep.ts')).command,
+  },
+  {
+    words: ['evaluate', 'score'],
+    summary: 'turn predictions into figures, without a model',
+    load: async () => (await import('./evaluate-score.ts')).command,
+  },
+  {
+    words: ['evaluate', 'compare'],
+    summary: 'hold two scored runs against each other, paired by item',
+    load: async () => (await import('./evaluate-compare.ts')).command,
+  },
+  {
+    words: ['evaluate', 'table'],
+    summary: "the paper's tables with your rows beside the published ones",
+    load: async () => (await import('./evaluate-table.ts')).command,
   },
   {
     words: ['report'],

@@ -43,6 +43,11 @@ function quote(word: string): string {
 function findEntry(argv: readonly string[], entries: readonly CommandEntry[]) {
   const words = argv.filter((word) => !word.startsWith('-'));
   if (words[0] === 'help') words.shift();
+  const [group = ''] = words;
+  const ofGroup = entries.find((entry) => entry.isDefault === true && entry.words[0] === group);
+  // Only the very next word can be a command: further ones may be values of options.
+  const next = argv[argv.indexOf(group) + 1];
+  if (ofGroup && (next === undefined || next.startsWith('-'))) return ofGroup;
   return entries.find((entry) => entry.words.every((word, i) => words[i] === word));
 }
 
@@ -69,11 +74,20 @@ function buildProgram(
       parent = groups.get(first) ?? program.command(first).description(GROUPS.get(first) ?? '');
       groups.set(first, parent);
     }
-    const command = parent.command(second ?? first).summary(entry.summary);
+    const isCalled = called?.entry === entry;
+    // Unless it is called it is no default, so that a wrong word is one and not an argument of it.
+    const command = parent.command(second ?? first, {
+      isDefault: isCalled && entry.isDefault === true,
+    });
+    command.summary(entry.isDefault === true ? `${entry.summary} (default)` : entry.summary);
     command.description(entry.summary);
-    if (called?.entry !== entry) continue;
+    if (!isCalled) continue;
     const { loaded } = called;
     loaded.configure(command);
+    if (entry.isDefault === true) {
+      const help = (): string => `\nWithout a command it is run:\n\n${command.helpInformation()}`;
+      parent.addHelpText('after', help);
+    }
     command.action(() => action(command, loaded, command.args));
   }
   return program;

@@ -29,6 +29,16 @@ export interface TextPiece {
   readonly trusted: boolean;
 }
 
+/** How words outside of the vocabulary are taken. */
+export interface EncodeOptions {
+  /**
+   * Called with every word that the vocabulary cannot express, in place of an error; the
+   * vocabulary's unknown token is read, as the reference does without a word. Without such a token
+   * it is an error all the same.
+   */
+  readonly onUnknown?: (word: string) => void;
+}
+
 /** Text to ids and back; immutable. */
 export interface TextTokenizer {
   /** One more than the largest id; the embedding table may be larger. */
@@ -45,7 +55,7 @@ export interface TextTokenizer {
    * @throws DataError for a word that the vocabulary cannot express and, where the vocabulary
    * would turn it into one, for untrusted text that spells a special token.
    */
-  encodePieces(pieces: readonly TextPiece[]): number[];
+  encodePieces(pieces: readonly TextPiece[], options?: EncodeOptions): number[];
   /** Text of ids; ids without a token (padding of the embedding table) are left out. */
   decode(ids: readonly number[], options?: { readonly skipSpecial?: boolean }): string;
   /** @throws CheckpointError naming the token when the vocabulary lacks it. */
@@ -78,7 +88,10 @@ export function createTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown
   const addedById = new Map(file.addedTokens.map((token) => [token.id, token.content]));
   const addedPattern = anyOf([...addedIds.keys()]);
 
-  const encodePlain = (text: string): number[] => {
+  const unknownId =
+    file.unknownToken === undefined ? undefined : engine.token_to_id(file.unknownToken);
+
+  const encodePlain = (text: string, { onUnknown }: EncodeOptions): number[] => {
     const normalised = engine.normalizer === null ? text : engine.normalizer(text);
     if (normalised === '') return [];
     const words =
@@ -89,7 +102,11 @@ export function createTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown
     const unknown = new Set<string>();
     for (const token of engine.model(words)) {
       const id = token === file.unknownToken ? undefined : engine.token_to_id(token);
-      if (id === undefined) unknown.add(token);
+      const isWord = id !== undefined && !addedById.has(id);
+      if (!isWord && onUnknown && unknownId !== undefined) {
+        onUnknown(token);
+        ids.push(unknownId);
+      } else if (id === undefined) unknown.add(token);
       else if (addedById.has(id)) throw spelledSpecialError(token);
       else ids.push(id);
     }
@@ -97,11 +114,11 @@ export function createTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown
     return ids;
   };
 
-  const encodePieces = (pieces: readonly TextPiece[]): number[] => {
+  const encodePieces = (pieces: readonly TextPiece[], options: EncodeOptions = {}): number[] => {
     const ids: number[] = [];
     // One by one: spread arguments of a long text would overflow the stack.
     const append = (text: string): void => {
-      for (const id of encodePlain(text)) ids.push(id);
+      for (const id of encodePlain(text, options)) ids.push(id);
     };
     let plain = '';
     for (const piece of pieces) {

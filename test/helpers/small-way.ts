@@ -19,6 +19,9 @@ export const LATENTS = 4;
 /** The base that ships with the package. */
 export const SHIPPED_BASE = fileURLToPath(new URL('../../assets/base', import.meta.url));
 
+/** The model with latents that ships with the package. */
+export const SHIPPED_GAP = fileURLToPath(new URL('../../assets/gap', import.meta.url));
+
 /** Paths of what was made. */
 export interface SmallWay extends AsyncDisposable {
   readonly folder: string;

@@ -6,7 +6,9 @@ export type Literal = string | bigint | number | boolean | null | readonly Liter
 /** Levels of brackets at most; CPython's own parser gives up at 200. */
 const MAX_DEPTH = 200;
 
-const BLANKS = /[ \t\f\r\n]*/y;
+/** Blanks, line continuations and comments; line breaks only within brackets and around the whole. */
+const INNER_BLANKS = /(?:[ \t\f\r\n]|\\\r?\n|#[^\r\n]*)*/y;
+const OUTER_BLANKS = /(?:[ \t\f]|\\\r?\n)*/y;
 const NAME = /[A-Za-z_][A-Za-z_0-9]*/y;
 const STRING_START = /([rRuU]?)('''|"""|'|")/y;
 const FLOAT =
@@ -45,11 +47,13 @@ class LiteralReader {
   }
 
   read(): Literal {
+    this.match(INNER_BLANKS);
     const value = this.value(0);
-    this.skip();
-    if (this.peek() === ',') return this.items('', [value], 0);
+    this.skip(0);
+    const list = this.peek() === ',' ? this.items('', [value], 0) : undefined;
+    this.match(INNER_BLANKS);
     if (this.at < this.text.length) throw new NotLiteral();
-    return value;
+    return list ?? value;
   }
 
   private peek(): string {
@@ -63,18 +67,19 @@ class LiteralReader {
     return match;
   }
 
-  private skip(): void {
-    this.match(BLANKS);
+  /** @param depth - levels of brackets around; 0 outside of all. */
+  private skip(depth: number): void {
+    this.match(depth === 0 ? OUTER_BLANKS : INNER_BLANKS);
   }
 
   private value(depth: number): Literal {
     if (depth > MAX_DEPTH) throw new NotLiteral();
-    this.skip();
+    this.skip(depth);
     const next = this.peek();
     if (next === '[') return this.list(depth);
     if (next === '(') return this.parentheses(depth);
-    if (next === '-' || next === '+') return this.signed();
-    const string = this.strings();
+    if (next === '-' || next === '+') return this.signed(depth);
+    const string = this.strings(depth);
     if (string !== undefined) return string;
     if ((next >= '0' && next <= '9') || next === '.') return this.number();
     const named = NAMED.get(this.match(NAME)?.[0] ?? '');
@@ -84,55 +89,49 @@ class LiteralReader {
 
   private list(depth: number): readonly Literal[] {
     this.at++;
-    this.skip();
-    if (this.peek() === ']') {
-      this.at++;
-      return [];
-    }
-    return this.items(']', [this.value(depth + 1)], depth);
+    this.skip(depth + 1);
+    if (this.closes(']')) return [];
+    return this.items(']', [this.value(depth + 1)], depth + 1);
   }
 
-  /** What follows the first element up to `close`; '' is the end of the text. */
+  /** What follows the first element up to `close`; '' is the end of a tuple without brackets. */
   private items(close: string, items: Literal[], depth: number): readonly Literal[] {
     for (;;) {
-      this.skip();
-      const next = this.peek();
+      this.skip(depth);
+      if (this.closes(close)) return items;
+      if (this.peek() !== ',') throw new NotLiteral();
       this.at++;
-      if (next === close) return items;
-      if (next !== ',') throw new NotLiteral();
-      this.skip();
-      if (this.peek() === close) {
-        this.at++;
-        return items;
-      }
-      items.push(this.value(depth + 1));
+      this.skip(depth);
+      if (this.closes(close)) return items;
+      items.push(this.value(depth));
     }
+  }
+
+  private closes(close: string): boolean {
+    const next = this.peek();
+    if (close === '') return next === '' || '\r\n#'.includes(next);
+    if (next !== close) return false;
+    this.at++;
+    return true;
   }
 
   private parentheses(depth: number): Literal {
     this.at++;
-    this.skip();
-    if (this.peek() === ')') {
-      this.at++;
-      return [];
-    }
+    this.skip(depth + 1);
+    if (this.closes(')')) return [];
     const first = this.value(depth + 1);
-    this.skip();
-    if (this.peek() === ')') {
-      this.at++;
-      return first;
-    }
-    return this.items(')', [first], depth);
+    this.skip(depth + 1);
+    return this.closes(')') ? first : this.items(')', [first], depth + 1);
   }
 
-  private signed(): Literal {
+  private signed(depth: number): Literal {
     let negative = false;
     for (;;) {
       const sign = this.peek();
       if (sign !== '-' && sign !== '+') break;
       if (sign === '-') negative = !negative;
       this.at++;
-      this.skip();
+      this.skip(depth);
     }
     const value = this.number();
     return negative ? -value : value;
@@ -150,14 +149,14 @@ class LiteralReader {
   }
 
   /** One string, or several in a row, which Python joins. */
-  private strings(): string | undefined {
+  private strings(depth: number): string | undefined {
     let joined: string | undefined;
     for (;;) {
       const start = this.match(STRING_START);
       if (start === null) return joined;
       const isRaw = start[1] === 'r' || start[1] === 'R';
       joined = (joined ?? '') + this.string(start[2] ?? '', isRaw);
-      this.skip();
+      this.skip(depth);
     }
   }
 

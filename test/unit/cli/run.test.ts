@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { defineCommand } from '../../../src/cli/command.ts';
 import type { CommandContext } from '../../../src/cli/command.ts';
 import type { CommandEntry } from '../../../src/cli/commands.ts';
-import { positiveInteger, withDefault } from '../../../src/cli/options.ts';
+import { positiveInteger, text, withDefault } from '../../../src/cli/options.ts';
 import { runCli } from '../../../src/cli/run.ts';
 import { DataError } from '../../../src/errors.ts';
 
@@ -65,6 +65,69 @@ async function run(argv: readonly string[], body: Body = () => Promise.resolve()
 function pressCtrlC(context: CommandContext): void {
   (context as CommandContext & { interrupt: () => void }).interrupt();
 }
+
+describe('a group with a default command', () => {
+  const named = (name: string): CommandEntry['load'] => {
+    const command = defineCommand({
+      description: `Does ${name}.`,
+      options: { out: text('--out <dir>', 'where to') },
+      run: (values, context) => {
+        context.result(`${name} to ${values.out ?? 'nowhere'}`, {});
+        return Promise.resolve();
+      },
+    });
+    return () => Promise.resolve(command);
+  };
+  const entries: CommandEntry[] = [
+    { words: ['judge', 'ask'], summary: 'ask', isDefault: true, load: named('ask') },
+    { words: ['judge', 'score'], summary: 'score', load: named('score') },
+  ];
+  const call = async (line: string) => {
+    let [out, err] = ['', ''];
+    const code = await runCli(
+      line.split(' '),
+      {
+        out: (written) => void (out += written),
+        err: (written) => void (err += written),
+        interactive: false,
+        columns: 80,
+        clock: { now: () => 0, date: () => '2026-01-01T00:00:00Z' },
+        onInterrupt: () => () => undefined,
+        kill: () => undefined,
+        showStack: false,
+      },
+      entries,
+    );
+    return { code, out, err };
+  };
+
+  it.each([
+    ['judge', 'ask to nowhere'],
+    ['judge --out x', 'ask to x'],
+    // A value that is also the name of a command stays a value.
+    ['judge --out score', 'ask to score'],
+    ['judge ask --out x', 'ask to x'],
+    ['judge score --out x', 'score to x'],
+  ])('runs %s', async (line, written) => {
+    expect(await call(line)).toEqual({ code: 0, out: `${written}\n`, err: '' });
+  });
+
+  it.each(['judge --help', 'help judge'])('explains all of it on %s', async (line) => {
+    const { code, out } = await call(line);
+    expect(code).toBe(0);
+    expect(out).toMatch(/ask \[options\] +ask \(default\)/);
+    expect(out).toMatch(/score +score/);
+    expect(out).toContain('Does ask.');
+    expect(out).toContain('--out <dir>');
+  });
+
+  it('takes a wrong word for a wrong command', async () => {
+    const { code, err } = await call('judge scroe');
+    expect(code).toBe(2);
+    expect(err).toContain('unknown command scroe');
+    expect(err).toContain('did you mean score?');
+  });
+});
 
 describe('runCli', () => {
   it('hands options and arguments to the command and prints its result', async () => {

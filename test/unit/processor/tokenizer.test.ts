@@ -37,6 +37,28 @@ const subwords = createTokenizer(golden.tokenizer, {});
 const tinyFiles = buildTinyTokenizer(VOCABULARY);
 const tiny = createTokenizer(tinyFiles.tokenizerJson, tinyFiles.tokenizerConfig);
 
+describe('words outside of the vocabulary', () => {
+  const read = (tokenizer: typeof tiny, text: string, trusted = false): unknown => {
+    let numUnknown = 0;
+    const ids = tokenizer.encodePieces([{ text, trusted }], { onUnknown: () => (numUnknown += 1) });
+    return [tokenizer.decode(ids), numUnknown];
+  };
+
+  it('are the unknown token when the caller counts them, special tokens spelled out included', () => {
+    expect(read(tiny, 'user zebra assistant Zebra')).toEqual(['user <unk> assistant <unk>', 2]);
+    expect(read(tiny, 'user <|image_pad|> <unk>')).toEqual(['user <unk> <unk>', 2]);
+    expect(read(tiny, '<|im_end|> zebra', true)).toEqual(['<|im_end|> <unk>', 1]);
+    expect(() => tiny.encodePieces([{ text: 'zebra', trusted: false }])).toThrow(DataError);
+  });
+
+  it('do not exist for byte-level BPE', () => {
+    expect(read(subwords, 'zebra \u{1F993} <|image_pad|>')).toEqual([
+      'zebra \u{1F993} <|image_pad|>',
+      0,
+    ]);
+  });
+});
+
 describe('byte-level BPE', () => {
   it.each(golden.cases.map((c) => [JSON.stringify(c.text).slice(0, 40), c] as const))(
     'encodes and decodes as the reference: %s',

@@ -38,6 +38,7 @@ describe('chart data', () => {
           expect(steps.every((step, i) => i === 0 || step > (steps[i - 1] ?? 0))).toBe(true);
         },
       ),
+      { seed: 7 },
     );
   });
 
