@@ -1,4 +1,5 @@
 // Owns our side of pandas_tables.py: reads a folder of its tables and counts the differences.
+//
 // Usage: npx tsx tools/reference/pandas_tables.ts FOLDER
 import { compareFiles, compareSheets, compareTexts } from '../../test/helpers/table-goldens.ts';
 
