@@ -196,7 +196,7 @@ describe('a table in Parquet', () => {
     let numRefused = 0;
     for (const name of ['struct', 'lists', 'bytes']) {
       const whole = await readFile(join(FIXTURES, `${name}.parquet`));
-      for (let i = 0; i < 150; i++) {
+      for (let i = 0; i < 60; i++) {
         const bytes = Buffer.from(whole);
         for (let k = 0; k <= i % 3; k++) bytes[rng.int(bytes.length)] = rng.int(256);
         await writeFile(path, i % 10 === 0 ? bytes.subarray(0, rng.int(bytes.length)) : bytes);
@@ -209,7 +209,7 @@ describe('a table in Parquet', () => {
         }
       }
     }
-    expect(numRefused).toBeGreaterThan(100);
+    expect(numRefused).toBeGreaterThan(50);
   }, 30_000);
 
   it('bounds what a stream of Zstandard unpacks to by its headers', () => {
