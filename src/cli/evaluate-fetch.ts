@@ -14,24 +14,29 @@ export const command = defineCommand({
   options: {
     out: option.text('--out <folder>', 'folder for the file (default: $LMUData, or ~/LMUData)'),
     server: option.text('--server <url>', 'a mirror that has the same paths'),
+    md5: option.text(
+      '--md5 <hex>',
+      'MD5 the file has to have, should the publisher have changed it',
+    ),
     force: option.flag('--force', 'replace a file of the same name that is another one'),
   },
   arguments: [{ syntax: '<name>', description: 'the benchmark' }],
   examples: ['gapvl evaluate fetch HRBench4K', 'gapvl evaluate fetch POPE --out data --json'],
-  run: async ({ out, server, force }, context, [name = '']) => {
+  run: async ({ out, server, md5, force }, context, [name = '']) => {
     let progress: Progress | undefined;
     try {
       const fetched = await fetchBenchmark(name, {
         ...(out === undefined ? {} : { folder: out }),
         ...(server === undefined ? {} : { baseUrl: server }),
+        ...(md5 === undefined ? {} : { md5 }),
         ...{ force, signal: context.signal, onNote: context.note },
         onProgress: (done, total) => {
           progress ??= context.progress(`${name} (MB)`);
           progress.update(Math.round(done / 1e5) / 10, Math.round(total / 1e5) / 10);
         },
       });
-      const { path, md5, sizeBytes: bytes, isNew } = fetched;
-      context.result(path, { name, path, md5, bytes, isNew });
+      const { sizeBytes: bytes, ...rest } = fetched;
+      context.result(rest.path, { ...rest, bytes });
     } finally {
       progress?.finish('');
     }

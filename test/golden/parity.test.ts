@@ -1,5 +1,4 @@
 // Runs the stored cases of the original (Hugging Face transformers) without Python and compares all tensors.
-import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -17,9 +16,8 @@ import { trainOnBatch } from '../../src/train/fixed-batch.ts';
 import { WorstErrors, relativeError } from '../helpers/relative-error.ts';
 
 const DATA = fileURLToPath(new URL('data/', import.meta.url));
-const CASES = readdirSync(DATA, { withFileTypes: true })
-  .filter((entry) => entry.isDirectory())
-  .map((entry) => entry.name);
+/** What tools/reference/goldens.py writes. */
+const CASES = ['flat-sharded', 'pictures-untied', 'windows-tied'];
 
 /** Largest relative errors in f32 that count as the same computation. */
 const TOLERANCES = { activation: 1e-4, gradient: 1e-3, loss: 1e-3 } as const;

@@ -63,8 +63,6 @@ def features(case: Case) -> frozenset[str]:
 
 def verdict(answer: Answer) -> list[Any]:
     """Returns an answer as the file holds it: result, score, missing, prefetched, calls, prompts."""
-    if "crash" in answer:
-        return [answer["crash"]]
     asked = answer["asked"]
     prompts = "\0".join(f"{one['temperature']:g} {one['prompt']}" for one in asked)
     digest = hashlib.sha256(prompts.encode()).hexdigest()[:8] if asked else ""
@@ -113,6 +111,8 @@ def items(benchmark: str, path: str, number: int) -> dict[str, Any]:
                 pool.append(case)
                 places.append(at)
     said = both(pool)
+    whole = [at for at, answers in enumerate(said) if not any("crash" in a for a in answers)]
+    pool, said, places = ([those[at] for at in whole] for those in (pool, said, places))
     made: list[Any] = []
     for at in chosen(pool, said, number):
         head, paper = map(verdict, said[at])
@@ -126,22 +126,24 @@ def some_tables(benchmark: str, path: str, number: int) -> list[dict[str, Any]]:
     concepts = cases.concepts_of(source("head"))
     made: list[Case] = []
     at = 0
-    while len(made) < number:
+    while len(made) < number + number // 2:
         case = tables.table(rng_of("table", benchmark, path, at), benchmark, path, concepts)
         at += 1
         if 3 < len(case["rows"]) and len(json.dumps(case["rows"])) < TABLE_CHARS:
             made.append(case)
     kept: list[dict[str, Any]] = []
     for case, (head, paper) in zip(made, both(made), strict=True):
+        if "figures" not in head or head.get("partial"):
+            continue
         columns = list(case["rows"][0])
         one = {"path": path, "columns": columns, "replies": case["replies"]}
         one["rows"] = [[row[name] for name in columns] for row in case["rows"]]
         for era, said in zip(ERAS, (head, paper)):
-            one[era] = said.get("crash") or sorted(said["figures"], key=repr)
+            one[era] = sorted(said["figures"], key=repr)
         if one["head"] == one["paper"]:
             del one["paper"]
         kept.append(one)
-    return kept
+    return kept[:number]
 
 
 def main() -> None:
@@ -168,7 +170,7 @@ def main() -> None:
 
 
 def write(name: str, golden: Any) -> None:
-    """Writes a file; one line an entry, so that changes can be read."""
+    """Writes a file."""
     text = json.dumps(golden, ensure_ascii=False, separators=(",", ":"))
     file = FOLDER / f"{name}.json"
     file.write_text(text + "\n", encoding="utf-8")

@@ -307,7 +307,13 @@ class Original:
         self.judge.by_row = None if replies is None else by_row
         # One thread: with more, what a duplicate index gets depends on which call ends first.
         model = JUDGE if case["path"] == JUDGE else "exact_matching"
-        made = dataset.evaluate(file, model=model, nproc=1)
+        try:
+            made = dataset.evaluate(file, model=model, nproc=1)
+        except ZeroDivisionError:
+            # No composite of WeMath is solved, so that the classes fail; the means do not.
+            judged = file.replace(".tsv", f"_{JUDGE}.tsv")
+            means = self.wemath.wemath_accuracy(judged if model == JUDGE else file)
+            return {"figures": figures_of(name, pd.DataFrame(means)), "partial": True}
         return {"figures": figures_of(name, made)}
 
     # Prompts and thinking

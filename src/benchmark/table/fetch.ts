@@ -24,6 +24,8 @@ export interface FetchBenchmarkOptions extends ClientOptions {
   readonly folder?: string;
   /** A server that has the same paths as the published one. */
   readonly baseUrl?: string;
+  /** The MD5 the file has to have, should the publisher have changed it. */
+  readonly md5?: string;
   /** Replaces a file of the same name that is another one. */
   readonly force?: boolean;
   /** Bytes that are on the disk, and in all; 0 where the server does not say. */
@@ -57,16 +59,24 @@ interface Job {
 }
 
 function jobOf(name: string, options: FetchBenchmarkOptions): Job {
-  const { url, md5, file } = findBenchmark(name);
-  if (url === null || md5 === null) {
+  const { url, md5: published, file } = findBenchmark(name);
+  if (url === null || published === null) {
     throw new ConfigError({
       what: 'this table cannot be downloaded',
       got: name,
       expected: 'one of the published benchmarks',
     });
   }
-  const published = new URL(url);
-  const base = options.baseUrl ?? published.origin;
+  const md5 = (options.md5 ?? published).toLowerCase();
+  if (!/^[\da-f]{32}$/.test(md5)) {
+    throw new ConfigError({
+      what: 'the MD5 cannot be used',
+      got: md5.slice(0, 100),
+      expected: '32 hexadecimal digits',
+    });
+  }
+  const { origin, pathname } = new URL(url);
+  const base = options.baseUrl ?? origin;
   const isBase = URL.canParse(base) && /^https?:$/.test(new URL(base).protocol);
   if (!isBase) {
     throw new ConfigError({
@@ -75,7 +85,7 @@ function jobOf(name: string, options: FetchBenchmarkOptions): Job {
       expected: 'an address that begins with http:// or https://',
     });
   }
-  const at = `${new URL(base).href.replace(/\/+$/, '')}${published.pathname}`;
+  const at = `${new URL(base).href.replace(/\/+$/, '')}${pathname}`;
   const folder = resolve(options.folder ?? defaultDataFolder(process.env));
   return { name, url: new URL(at), md5, folder, path: join(folder, file) };
 }

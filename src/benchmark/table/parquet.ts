@@ -1,15 +1,16 @@
 // Owns tables in Parquet files, read through `hyparquet` after every size in them was checked; pictures are
 // read a group of rows at a time, when they are asked for. `load.ts` calls it.
 import { resolve } from 'node:path';
-import { parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
+import { parquetMetadataAsync, parquetReadObjects, parquetSchema } from 'hyparquet';
 import type { AsyncBuffer, ColumnMetaData, Compressors, FileMetaData } from 'hyparquet';
-import { parquetHeader } from 'hyparquet/src/column.js';
+import { getTreePath } from 'hyparquet/src/schema.js';
 import { compressors } from 'hyparquet-compressors';
 import { DataError } from '../../errors.ts';
 import type { Cell } from '../types.ts';
 import { openFile, readRange } from './file-bytes.ts';
 import type { FileState } from './file-bytes.ts';
 import { cellOf, pictureOfText } from './records.ts';
+import { checkPages } from './parquet-pages.ts';
 import type { JsonValue } from './python-json.ts';
 import { IMAGE_COLUMN, shorten } from './table.ts';
 import type { FoundTable, LoadOptions, PictureCell } from './table.ts';
@@ -20,10 +21,13 @@ const MAX_ROWS = 2_000_000;
 const MAX_GROUP_VALUES = 4_000_000;
 const MAX_FOOTER_BYTES = 64 << 20;
 const MAX_CHUNK_BYTES = 1 << 30;
-const MAX_TEXT_BYTES = 1 << 30;
+/** Text in memory; a dictionary makes many cells of few bytes. */
+const MAX_TEXT_BYTES = 1 << 28;
 const MAX_PICTURES = 64;
 /** A group of rows whose pictures are kept for the next row. */
 const MAX_KEPT_BYTES = 256 << 20;
+
+type SchemaPath = ReturnType<typeof getTreePath>;
 
 type Values = Readonly<Record<string, unknown>>;
 
@@ -42,7 +46,12 @@ class ParquetFile {
     this.#state = state;
     this.#file = {
       byteLength: state.sizeBytes,
-      slice: (start, end = state.sizeBytes) => this.#read(start, end),
+      slice: (start, end = state.sizeBytes) => {
+        const bytes = this.#read(start, end);
+        // The library reads ahead, and may never look at what it got.
+        bytes.catch(() => undefined);
+        return bytes;
+      },
     };
   }
 
@@ -86,44 +95,29 @@ class ParquetFile {
     if (Number(found.num_rows) !== numRows || numRows > MAX_ROWS) {
       throw this.fail(`${found.num_rows} rows`);
     }
+    // The library would throw in the middle, and leave promises behind that nobody looks at.
+    await this.#guard(() => Promise.resolve().then(() => checkPaths(found)));
     this.#metadata = found;
     return found;
   }
 
-  /** Looks at the headers of all pages of a column, since their sizes are what is allocated. */
-  async #checkChunk(chunk: ColumnMetaData, numRows: number): Promise<number> {
-    const start = Number(chunk.dictionary_page_offset ?? chunk.data_page_offset);
+  /** Looks at all pages of a column, since what they claim is what is allocated. */
+  async #checkChunk(chunk: ColumnMetaData, schemaPath: SchemaPath): Promise<number> {
+    // As the library plans it: an offset of 0 is none.
+    const start = Number(chunk.dictionary_page_offset || chunk.data_page_offset);
     const buffer = await this.#read(start, start + Number(chunk.total_compressed_size));
-    const reader = { view: new DataView(buffer), offset: 0 };
-    let [numValues, numBytes] = [0, 0];
-    while (reader.offset < buffer.byteLength - 1) {
-      const header = parquetHeader(reader);
-      const { dictionary_page_header, data_page_header, data_page_header_v2 } = header;
-      const page = dictionary_page_header ?? data_page_header ?? data_page_header_v2;
-      const sizes = [header.compressed_page_size, header.uncompressed_page_size];
-      const counts = [page?.num_values ?? 0, data_page_header_v2?.num_nulls ?? 0];
-      if ([...sizes, ...counts].some((size) => !Number.isInteger(size) || size < 0)) {
-        throw this.fail('a page of no size');
-      }
-      numValues += page?.num_values ?? 0;
-      numBytes += header.uncompressed_page_size;
-      reader.offset += header.compressed_page_size;
-    }
-    if (numValues > MAX_GROUP_VALUES || numBytes > MAX_CHUNK_BYTES) {
-      throw this.fail(`${numValues} values of ${numBytes} bytes for ${numRows} rows of a group`);
-    }
-    return numBytes;
+    const bounds = { maxValues: MAX_GROUP_VALUES, maxBytes: MAX_CHUNK_BYTES };
+    return checkPages(buffer, { chunk, schemaPath, compressors: BOUNDED, ...bounds });
   }
 
   /** Checks the columns of a group whose name is accepted. @returns their bytes when they are unpacked. */
   async #checkGroup(group: number, accepts: (column: string) => boolean): Promise<number> {
-    const found = (await this.metadata()).row_groups[group];
+    const metadata = await this.metadata();
+    const tree = parquetSchema(metadata);
     let numBytes = 0;
-    for (const { meta_data: chunk } of found?.columns ?? []) {
-      if (chunk === undefined) throw this.fail('a column in another file');
-      if (accepts(chunk.path_in_schema[0] ?? '')) {
-        numBytes += await this.#checkChunk(chunk, Number(found?.num_rows ?? 0));
-      }
+    for (const { meta_data: chunk } of metadata.row_groups[group]?.columns ?? []) {
+      if (chunk === undefined || !accepts(chunk.path_in_schema[0] ?? '')) continue;
+      numBytes += await this.#checkChunk(chunk, getTreePath(tree, chunk.path_in_schema));
     }
     return numBytes;
   }
@@ -182,6 +176,17 @@ class ParquetFile {
   }
 }
 
+/** Makes sure that the columns of all row groups are in the schema. */
+function checkPaths(metadata: FileMetaData): void {
+  const tree = parquetSchema(metadata);
+  for (const { columns } of metadata.row_groups) {
+    for (const { meta_data: chunk } of columns) {
+      if (chunk === undefined) throw new Error('a column in another file');
+      getTreePath(tree, chunk.path_in_schema);
+    }
+  }
+}
+
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
 function decodeText(bytes: Uint8Array | undefined): string | undefined {
@@ -224,22 +229,6 @@ function wholeColumns({ schema }: FileMetaData): ReadonlySet<string> {
     element.converted_type !== 'DECIMAL' &&
     element.logical_type?.type !== 'DECIMAL';
   return new Set(schema.filter(isWhole).map(({ name }) => name));
-}
-
-/** Names of the columns at the top of the schema. */
-function columnsOf({ schema }: FileMetaData): readonly string[] {
-  const names: string[] = [];
-  let at = 1;
-  const skip = (): void => {
-    const numChildren = schema[at]?.num_children ?? 0;
-    at += 1;
-    for (let i = 0; i < numChildren; i++) skip();
-  };
-  while (at < schema.length) {
-    names.push(schema[at]?.name ?? '');
-    skip();
-  }
-  return names;
 }
 
 function pictureOfValue(value: unknown, file: ParquetFile): PictureCell {
@@ -290,13 +279,21 @@ export async function readParquet(path: string, options: LoadOptions = {}): Prom
   options.signal?.throwIfAborted();
   const file = new ParquetFile(state);
   const metadata = await file.metadata();
-  const names = columnsOf(metadata);
+  const names = parquetSchema(metadata).children.map(({ element }) => element.name);
+  if (names.includes('__proto__')) throw file.fail('a column __proto__');
   const columns = names.filter((name) => name !== IMAGE_COLUMN);
   const wholes = wholeColumns(metadata);
   const rows = await file.readTexts(columns);
   const numRows = Number(metadata.num_rows);
-  const cell = (value: unknown, name: string): Cell =>
-    typeof value === 'number' && wholes.has(name) ? BigInt(value) : cellOf(jsonOf(value));
+  let numChars = 0;
+  const cell = (value: unknown, name: string): Cell => {
+    if (wholes.has(name) && Number.isInteger(value)) return BigInt(value as number);
+    const found = cellOf(jsonOf(value));
+    if (typeof found === 'string') numChars += found.length;
+    if (numChars > MAX_TEXT_BYTES)
+      throw file.fail(`more than ${MAX_TEXT_BYTES} characters of text`);
+    return found;
+  };
   return {
     ...{ path: state.path, md5: null, columns, numRows },
     cells: columns.map((name) => rows.map((row) => cell(row[name], name))),
