@@ -147,6 +147,7 @@ export {
   findBenchmark,
   scoreItem,
 } from './benchmark/benchmarks.ts';
+export { wemathCotQuestion } from './benchmark/prompts.ts';
 export { splitThinking, unwrapAnswer } from './benchmark/thinking.ts';
 export type { SplitResponse } from './benchmark/thinking.ts';
 export { summarizeLatency } from './benchmark/latency.ts';
