@@ -2,7 +2,7 @@
 //
 // Every side runs in a fresh process a round, on the same random weights, with the same prompt and
 // number of threads; sides and thread counts change order every round. The ids that come out are
-// compared. --quick: a test with tiny shapes; --large: also the 3B shape in f32, 13 GB a process;
+// compared. --quick: a test with tiny shapes; --precision f32 or int4 and --threads N limit the run; --large: also the 3B shape in f32, 13 GB a process;
 // --rounds N and --out FILE; --profile: where our time goes instead, kernel by kernel; --table: prints
 // the Markdown tables of the kept results.
 import { spawnSync } from 'node:child_process';
@@ -28,7 +28,6 @@ import { profileTable, readProfile } from './decode/profile.ts';
 import type { DecodeProfile } from './decode/profile.ts';
 import { decodeTable } from './decode/table.ts';
 
-const THREADS = [1, 2] as const;
 /** Of the machine before a run; other work stalls threads that spin, those of the peers most. */
 const MOST_LOAD = 1.5;
 const HERE = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
@@ -44,11 +43,20 @@ const { values: flags } = parseArgs({
     table: { type: 'boolean', default: false },
     profile: { type: 'boolean', default: false },
     rounds: { type: 'string' },
+    threads: { type: 'string', default: '1,2' },
+    precision: { type: 'string' },
     out: { type: 'string' },
   },
 });
 
+const THREADS: readonly number[] = flags.threads.split(',').map(Number);
+
 function casesOf(): Case[] {
+  const { precision } = flags;
+  return allCases().filter((one) => precision === undefined || one.precision === precision);
+}
+
+function allCases(): Case[] {
   const f32: Case['variants'] = ['ours', 'pytorch'];
   const int4: Case['variants'] = ['ours', 'llama.cpp'];
   if (flags.quick) {
@@ -174,7 +182,7 @@ function spans(folder: string, shape: ShapeName): SpanRun[] {
 }
 
 async function parent(): Promise<DecodeResults> {
-  requirePeers();
+  if (casesOf().some(({ variants }) => variants.includes('llama.cpp'))) requirePeers();
   const startLoad = loadavg()[0] ?? NaN;
   if (startLoad > MOST_LOAD)
     say(`the machine's load is ${startLoad.toFixed(1)}: these figures are not to be kept`);

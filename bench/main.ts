@@ -1,17 +1,47 @@
-// Owns the choice of a benchmark: `npm run bench -- engine | pca | preprocess | decode [options]`.
+// Owns the choice of a benchmark: `npm run bench` runs all that the table shows, `npm run bench -- NAME [options]` one.
 import { spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
+import { TABLE_BENCHES } from './table/render.ts';
 
-const BENCHES: readonly string[] = ['engine', 'pca', 'preprocess', 'decode'];
+/** What can be named: the benches of the table, two more, the table itself, and the check of CI. */
+const NAMES: readonly string[] = [...TABLE_BENCHES, 'engine', 'table', 'check'];
 
-const [name = '', ...rest] = process.argv.slice(2);
-if (!BENCHES.includes(name)) {
-  console.error(`usage: npm run bench -- ${BENCHES.join(' | ')} [options]`);
-  process.exitCode = 2;
-} else {
+function runFile(name: string, options: readonly string[]): number {
   const file = fileURLToPath(new URL(`${name}.ts`, import.meta.url));
-  const { status } = spawnSync(process.execPath, [...process.execArgv, file, ...rest], {
+  const { status } = spawnSync(process.execPath, [...process.execArgv, file, ...options], {
     stdio: 'inherit',
   });
-  process.exitCode = status ?? 1;
+  return status ?? 1;
+}
+
+/** All benches of the table, then the table; one that fails does not keep the others from running. */
+function runAll(options: readonly string[]): number {
+  const minutes = (): string => (performance.now() / 60_000).toFixed(1);
+  const failed: string[] = TABLE_BENCHES.filter((name) => {
+    console.error(`=== ${name} (${minutes()} min)`);
+    return runFile(name, options) !== 0;
+  });
+  console.error(`=== check --keep (${minutes()} min)`);
+  if (runFile('check', ['--keep', ...options]) !== 0) failed.push('check');
+  console.error(`=== done in ${minutes()} min; failed: ${failed.join(', ') || 'none'}`);
+  const isTest = options.includes('--quick');
+  const told = isTest ? 0 : runFile('table', []);
+  console.log(JSON.stringify({ bench: 'all', minutes: Number(minutes()), failed }));
+  return failed.length > 0 ? 1 : told;
+}
+
+const [name = '', ...rest] = process.argv.slice(2);
+const isOption = name === '' || name.startsWith('--');
+if (isOption) {
+  const options = name === '' ? [] : [name, ...rest];
+  const unknown = options.filter((option) => option !== '--quick');
+  if (unknown.length === 0) process.exitCode = runAll(options);
+  else {
+    console.error(`all benches take --quick only, not ${unknown.join(' ')}`);
+    process.exitCode = 2;
+  }
+} else if (NAMES.includes(name)) process.exitCode = runFile(name, rest);
+else {
+  console.error(`usage: npm run bench [-- ${NAMES.join(' | ')} [options]]`);
+  process.exitCode = 2;
 }

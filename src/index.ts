@@ -196,3 +196,47 @@ export { resolveImages } from './benchmark/table/resolve-images.ts';
 export type { ResolveOptions } from './benchmark/table/resolve-images.ts';
 export type { BenchmarkTable, LoadOptions, PictureCells } from './benchmark/table/table.ts';
 export { loadTsv } from './benchmark/table/tsv.ts';
+
+// Benchmarks: scoring predictions and runs, comparing them, the paper's tables.
+export { scorePredictions } from './benchmark/results/score-predictions.ts';
+export type { ScorePredictionsOptions } from './benchmark/results/score-predictions.ts';
+export { findRuns, scoreRun } from './benchmark/results/score-run.ts';
+export type { ScoreRunOptions, Scored } from './benchmark/results/score-run.ts';
+export type { ScoreSettings } from './benchmark/results/score-settings.ts';
+export { findResults, readResult, readScores, writeResult } from './benchmark/results/result.ts';
+export type {
+  EvaluationResult,
+  ItemCounts,
+  JudgeUse,
+  ResultHeadline,
+  ResultLatency,
+  ResultSource,
+  ScoreLine,
+  Status,
+  StoredResult,
+} from './benchmark/results/result.ts';
+export { compareResults } from './benchmark/results/compare-results.ts';
+export type {
+  BenchmarkComparison,
+  HeadlineComparison,
+  ResultComparison,
+  SettingDifference,
+} from './benchmark/results/compare-results.ts';
+export { contendersOf } from './benchmark/results/contenders.ts';
+export type { Contender } from './benchmark/results/contenders.ts';
+export { fillTable } from './benchmark/results/paper-tables.ts';
+export type {
+  CellMark,
+  FilledCell,
+  FilledRow,
+  FilledTable,
+  TableReferences,
+} from './benchmark/results/paper-tables.ts';
+export { PUBLISHED_TABLES } from './benchmark/results/published.ts';
+export type { PublishedTable, TableNumber } from './benchmark/results/published.ts';
+export { TABLE_FORMATS, renderTables } from './report/benchmark-tables.ts';
+export type { TableFormat } from './report/benchmark-tables.ts';
+export { ChatEndpoint } from './benchmark/endpoint/chat-endpoint.ts';
+export { Judge } from './benchmark/endpoint/judge.ts';
+export type { JudgeOptions } from './benchmark/endpoint/judge.ts';
+export type { EndpointOptions } from './benchmark/endpoint/types.ts';

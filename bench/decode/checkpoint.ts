@@ -1,4 +1,4 @@
-// Owns the random checkpoints of bench/decode.ts in our layout, plain or packed to 4 bits.
+// Owns the random checkpoints of bench/decode.ts and bench/step.ts in our layout, plain or packed to 4 bits.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TensorDescription } from '../../src/engine/safetensors-header.ts';
@@ -10,7 +10,7 @@ import type { JsonObject } from '../../src/model/config.ts';
 import { runSpecs, storedSpecs } from '../../src/model/packed-weights.ts';
 import { PACKED_SUFFIXES, modelSpecs } from '../../src/model/parameters.ts';
 import { CODE_SCALE, randomCodes, randomFloats } from './random.ts';
-import type { Precision, Shape } from './shapes.ts';
+import type { DecoderShape, Precision } from './shapes.ts';
 
 /** What a layer normalises with. */
 export const NORM_EPSILON = 1e-6;
@@ -20,8 +20,8 @@ const HEAD = 'lm_head.weight';
 /** The name under which a matrix draws its numbers; a head of its own is the table once more. */
 export const TABLE = 'model.embed_tokens.weight';
 
-/** config.json of a shape; the vision tower is as small as it can be. */
-function configJson(shape: Shape): JsonObject {
+/** config.json of a shape; the vision tower is as small as it can be unless settings say otherwise. */
+function configJson(shape: DecoderShape, vision: JsonObject): JsonObject {
   const quarter = shape.hidden / shape.heads / 8;
   return {
     architectures: ['Qwen2_5_VLForConditionalGeneration'],
@@ -52,6 +52,7 @@ function configJson(shape: Shape): JsonObject {
       ...{ num_heads: 2, in_channels: 3, hidden_act: 'silu', patch_size: 14, window_size: 112 },
       ...{ spatial_patch_size: 14, temporal_patch_size: 2, spatial_merge_size: 2 },
       ...{ fullatt_block_indexes: [0], out_hidden_size: shape.hidden, tokens_per_second: 2 },
+      ...vision,
     },
   };
 }
@@ -74,13 +75,14 @@ function* produce(name: string, { dims }: TensorDescription): Generator<Uint8Arr
   }
 }
 
-/** Writes a checkpoint of a shape into a new folder. */
+/** Writes a checkpoint of a shape into a new folder; `vision` are settings of its vision tower. */
 export async function writeCheckpoint(
   folder: string,
-  shape: Shape,
+  shape: DecoderShape,
   precision: Precision,
+  vision: JsonObject = {},
 ): Promise<void> {
-  const json = configJson(shape);
+  const json = configJson(shape, vision);
   const config = parseModelConfig(json, folder);
   const matrices = runSpecs(config).filter(
     ({ name, dims }) => dims.length === 2 && !name.startsWith('visual.'),

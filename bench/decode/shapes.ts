@@ -1,13 +1,17 @@
 // Owns the shapes, lengths and repeats that bench/decode.ts measures, and the work a token costs.
 
-/** A text decoder of the Qwen2 architecture, head tied to the embeddings, and how it is measured. */
-export interface Shape {
+/** A text decoder of the Qwen2 architecture, head tied to the embeddings. */
+export interface DecoderShape {
   readonly hidden: number;
   readonly layers: number;
   readonly heads: number;
   readonly kvHeads: number;
   readonly inner: number;
   readonly vocab: number;
+}
+
+/** A decoder, and how its decoding is measured. */
+export interface Shape extends DecoderShape {
   readonly promptTokens: number;
   readonly newTokens: number;
   /** Tokens of the prompt that warms a process up. */
@@ -22,11 +26,11 @@ export interface Shape {
 export const SHAPES = {
   quick: {
     ...{ hidden: 256, layers: 2, heads: 4, kvHeads: 2, inner: 512, vocab: 1024 },
-    ...{ promptTokens: 64, newTokens: 8, warmPrompt: 64, repeats: 1, rounds: 1 },
+    ...{ promptTokens: 64, newTokens: 8, warmPrompt: 64, repeats: 9, rounds: 1 },
   },
   small: {
     ...{ hidden: 768, layers: 12, heads: 12, kvHeads: 2, inner: 3072, vocab: 32000 },
-    ...{ promptTokens: 512, newTokens: 64, warmPrompt: 512, repeats: 2, rounds: 3 },
+    ...{ promptTokens: 1024, newTokens: 256, warmPrompt: 512, repeats: 1, rounds: 4 },
   },
   '3b': {
     ...{ hidden: 2048, layers: 36, heads: 16, kvHeads: 2, inner: 11008, vocab: 151936 },
@@ -90,7 +94,7 @@ export interface Measured {
 }
 
 /** Elements of the matrices of all layers, which every token is multiplied with. */
-export function layerElements(shape: Shape): number {
+export function layerElements(shape: DecoderShape): number {
   const { hidden, layers, heads, kvHeads, inner } = shape;
   const attention = 2 * hidden * hidden + 2 * hidden * ((hidden / heads) * kvHeads);
   return layers * (attention + 3 * hidden * inner);

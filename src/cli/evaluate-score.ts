@@ -1,13 +1,11 @@
 // Owns `gapvl evaluate score`: figures of predictions or of a run, without a model.
 import { join } from 'node:path';
-import { ChatEndpoint } from '../benchmark/endpoint/chat-endpoint.ts';
-import { Judge } from '../benchmark/endpoint/judge.ts';
-import { findBenchmark } from '../benchmark/benchmarks.ts';
+import type { Judge } from '../benchmark/endpoint/judge.ts';
 import { DEFAULT_DRAWS } from '../benchmark/results/intervals.ts';
-import { writeResult } from '../benchmark/results/result.ts';
+import { RESULT_FILE, readResult, writeResult } from '../benchmark/results/result.ts';
 import type { EvaluationResult } from '../benchmark/results/result.ts';
 import { scorePredictions } from '../benchmark/results/score-predictions.ts';
-import { scoreRun } from '../benchmark/results/score-run.ts';
+import { findRuns, scoreRun } from '../benchmark/results/score-run.ts';
 import type { Scored } from '../benchmark/results/score-run.ts';
 import type { ScoreSettings } from '../benchmark/results/score-settings.ts';
 import { readRunSettings } from '../benchmark/run/run-files.ts';
@@ -19,11 +17,9 @@ import { ConfigError, EXIT_CODES } from '../errors.ts';
 import { renderResult } from '../report/benchmark-result.ts';
 import type { CommandContext } from './command.ts';
 import { defineCommand } from './command.ts';
+import { JUDGE_OPTIONS, openJudge } from './evaluate-judge.ts';
 import * as option from './options.ts';
 import type { OptionValues } from './options.ts';
-
-/** File with the judge's replies, in the folder of the result. */
-const JUDGE_FILE = 'judge.jsonl';
 
 const OPTIONS = {
   benchmark: option.choice('--benchmark <name>', 'what the predictions are for', [
@@ -34,10 +30,13 @@ const OPTIONS = {
     '--predictions <file>',
     'predictions as VLMEvalKit writes them: xlsx, TSV, JSON or JSONL with columns index and prediction',
   ),
-  run: option.text('--run <dir>', 'folder of `gapvl evaluate`, instead of --predictions'),
+  runs: option.texts(
+    '--run <dir...>',
+    'instead of --predictions: folders of `gapvl evaluate` runs, or of a sweep',
+  ),
   data: option.text(
     '--data <file>',
-    'table of the benchmark: needed for a run, and where the predictions lack columns',
+    'table of the benchmark, or the folder it lies in: needed for runs, and where predictions lack columns',
   ),
   anyTable: option.flag('--any-table', 'take a table whose MD5 is not the published one'),
   era: option.withDefault(
@@ -52,34 +51,15 @@ const OPTIONS = {
     ),
     'raw',
   ),
-  judge: option.text(
-    '--judge <url>',
-    'OpenAI-compatible server that is asked where no rule finds an answer (default: nobody)',
-  ),
-  judgeModel: option.text(
-    '--judge-model <name>',
-    'model of the judge (default: the one that VLMEvalKit asks)',
-  ),
-  judgeKeyVariable: option.text(
-    '--judge-key-variable <name>',
-    'variable of the environment with the key of the judge (default: OPENAI_API_KEY)',
-  ),
-  judgeConcurrency: option.positiveInteger(
-    '--judge-concurrency <n>',
-    'calls of the judge under way (default: 4)',
-  ),
-  judgeTimeout: option.decimal('--judge-timeout <seconds>', 'longest that one call may take', {
-    min: 0.001,
-  }),
-  judgeRetries: option.integer('--judge-retries <n>', 'further calls after one that failed', {
-    min: 0,
-  }),
-  retryErrors: option.flag('--retry-errors', 'ask the judge again what it refused before'),
+  ...JUDGE_OPTIONS,
   out: option.text(
     '-o, --out <dir>',
     'folder for result.json, scores.jsonl and judge.jsonl (default: that of --run; else nothing is written)',
   ),
-  label: option.text('--label <text>', 'name in tables (default: of the model, folder or file)'),
+  label: option.text(
+    '--label <text>',
+    'name in tables (default: as scored before, else of the model, folder or file)',
+  ),
   draws: option.withDefault(
     option.integer(
       '--draws <n>',
@@ -108,33 +88,34 @@ type Subject =
       readonly data: string | undefined;
     };
 
-function subjectOf({ run, predictions, benchmark, data }: Values): Subject {
-  if ((run === undefined) === (predictions === undefined)) {
+async function subjectsOf({ runs, predictions, benchmark, data }: Values): Promise<Subject[]> {
+  if ((runs.length === 0) === (predictions === undefined)) {
     throw new ConfigError({
-      what: 'gapvl evaluate score takes predictions or a run',
-      got: run === undefined ? 'neither' : 'both',
+      what: 'gapvl evaluate score takes predictions or runs',
+      got: predictions === undefined ? 'neither' : 'both',
       expected: '--benchmark NAME --predictions FILE, or --run DIR --data FILE',
       fix: 'name one of them',
     });
   }
-  if (run !== undefined) {
+  if (predictions === undefined) {
     if (data === undefined) {
       throw new ConfigError({
         what: 'gapvl evaluate score --run needs the table of the run',
         got: 'no --data',
-        fix: 'add --data with the file that `gapvl evaluate` was given',
+        fix: 'add --data with what `gapvl evaluate` was given',
       });
     }
-    return { kind: 'run', run, data };
+    const folders = await Promise.all(runs.map(findRuns));
+    return folders.flat().map((run) => ({ kind: 'run', run, data }));
   }
-  if (benchmark === undefined || predictions === undefined) {
+  if (benchmark === undefined) {
     throw new ConfigError({
       what: 'gapvl evaluate score --predictions needs the benchmark they are for',
       got: 'no --benchmark',
       fix: `add --benchmark with one of ${[...BENCHMARK_NAMES, 'own'].join(', ')}`,
     });
   }
-  return { kind: 'predictions', benchmark, predictions, data };
+  return [{ kind: 'predictions', benchmark, predictions, data }];
 }
 
 async function nameOf(subject: Subject, asked: DatasetName | undefined): Promise<DatasetName> {
@@ -148,53 +129,6 @@ async function nameOf(subject: Subject, asked: DatasetName | undefined): Promise
     expected: found,
     fix: 'leave --benchmark out',
   });
-}
-
-/** A judge with its server, or nothing; options of a judge without one are a mistake. */
-async function openJudge(
-  values: Values,
-  benchmark: DatasetName,
-  out: string | undefined,
-  context: CommandContext,
-): Promise<{ readonly judge: Judge; readonly endpoint: ChatEndpoint } | undefined> {
-  const { judge: url, judgeModel, judgeKeyVariable, judgeConcurrency } = values;
-  const { judgeTimeout, judgeRetries } = values;
-  if (url === undefined) {
-    const given = Object.entries({
-      '--judge-model': judgeModel,
-      '--judge-key-variable': judgeKeyVariable,
-      '--judge-concurrency': judgeConcurrency,
-      '--judge-timeout': judgeTimeout,
-      '--judge-retries': judgeRetries,
-      '--retry-errors': values.retryErrors ? true : undefined,
-    }).flatMap(([name, value]) => (value === undefined ? [] : [name]));
-    if (given.length === 0) return undefined;
-    throw new ConfigError({
-      what: `${given.join(', ')} of gapvl evaluate score without a judge`,
-      expected: '--judge with the address of a server',
-      fix: 'add --judge, or leave them out',
-    });
-  }
-  const model = judgeModel ?? findBenchmark(benchmark).judgeModel;
-  if (out === undefined || model === null) {
-    throw new ConfigError({
-      what: 'a judge cannot be asked like this',
-      got: out === undefined ? 'no folder for its replies' : 'no --judge-model',
-      expected: '--out, so that no reply is paid for twice, and a model',
-      fix: out === undefined ? 'add --out' : 'add --judge-model',
-    });
-  }
-  const cachePath = join(out, JUDGE_FILE);
-  await makeFolderOf(cachePath);
-  const endpoint = new ChatEndpoint({
-    ...{ url, model, env: process.env, clock: context.clock, onNote: context.note },
-    ...(judgeKeyVariable === undefined ? {} : { keyVariable: judgeKeyVariable }),
-    ...(judgeConcurrency === undefined ? {} : { concurrency: judgeConcurrency }),
-    ...(judgeTimeout === undefined ? {} : { timeoutS: judgeTimeout }),
-    ...(judgeRetries === undefined ? {} : { retries: judgeRetries }),
-  });
-  const judge = await Judge.open({ endpoint, cachePath, retryFailed: values.retryErrors });
-  return { judge, endpoint };
 }
 
 async function score(
@@ -229,6 +163,26 @@ async function score(
   return scored;
 }
 
+/** Scores one subject and keeps its result where that is asked for. */
+async function scoreOne(
+  subject: Subject,
+  values: Values,
+  context: CommandContext,
+  out: string | undefined,
+): Promise<EvaluationResult> {
+  const benchmark = await nameOf(subject, values.benchmark);
+  // A label that was once given outlives another scoring; a broken result is written anew.
+  const before = out === undefined ? undefined : await readResult(out).catch(() => undefined);
+  const label = values.label ?? (before?.isLabelGiven === true ? before.label : undefined);
+  await using opened = await openJudge(values, benchmark, out, context);
+  const { result, scores } = await score(subject, { ...values, label }, context, opened?.judge);
+  if (out !== undefined) {
+    await makeFolderOf(join(out, RESULT_FILE));
+    await writeResult(out, result, scores);
+  }
+  return result;
+}
+
 /** Code of a result that lacks items, unless that is allowed. */
 function exitCodeOf({ status }: EvaluationResult, isAllowed: boolean): number {
   return status === 'incomplete' && !isAllowed ? EXIT_CODES.data : 0;
@@ -246,27 +200,29 @@ export const command = defineCommand({
   examples: [
     'gapvl evaluate score --benchmark HRBench4K --predictions Qwen2.5-VL-7B-Instruct_HRBench4K.xlsx',
     'gapvl evaluate score --run runs/mmstar --data data/MMStar.tsv --unwrap answer',
+    'gapvl evaluate score --run runs/sweep --data data --json',
     'gapvl evaluate score --benchmark MathVista_MINI --predictions answers.jsonl --data data/MathVista_MINI.tsv --judge https://api.openai.com/v1 --out runs/mathvista',
   ],
   run: async (values, context) => {
-    const subject = subjectOf(values);
-    const out = values.out ?? (subject.kind === 'run' ? subject.run : undefined);
-    const benchmark = await nameOf(subject, values.benchmark);
-    const opened = await openJudge(values, benchmark, out, context);
-    let scored: Scored;
-    try {
-      scored = await score(subject, values, context, opened?.judge);
-    } finally {
-      await opened?.judge[Symbol.asyncDispose]();
-      opened?.endpoint[Symbol.dispose]();
+    const subjects = await subjectsOf(values);
+    if (values.out !== undefined && subjects.length > 1) {
+      throw new ConfigError({
+        what: '--out of gapvl evaluate score holds one result',
+        got: `${subjects.length} runs`,
+        fix: 'leave --out out: each run keeps its own result',
+      });
     }
-    const { result, scores } = scored;
-    if (out !== undefined) {
-      await makeFolderOf(join(out, JUDGE_FILE));
-      await writeResult(out, result, scores);
+    const results: EvaluationResult[] = [];
+    const texts: string[] = [];
+    for (const subject of subjects) {
+      const out = values.out ?? (subject.kind === 'run' ? subject.run : undefined);
+      const result = await scoreOne(subject, values, context, out);
+      results.push(result);
+      const place = out === undefined ? '' : `\n\nwrote ${out}`;
+      texts.push(`${renderResult(result, values.all)}${place}`);
     }
-    const place = out === undefined ? '' : `\n\nwrote ${out}`;
-    context.result(`${renderResult(result, values.all)}${place}`, result);
-    context.setExitCode(exitCodeOf(result, values.allowErrors));
+    context.result(texts.join('\n\n'), results.length === 1 ? results[0] : results);
+    const codes = results.map((result) => exitCodeOf(result, values.allowErrors));
+    context.setExitCode(Math.max(...codes));
   },
 });

@@ -58,6 +58,8 @@ async function watch(
   context: CommandContext,
 ): Promise<Sweep> {
   const progress = context.progress('sweeping');
+  let current = { at: 0, total: 0 };
+  let numBefore = 0;
   for (;;) {
     const next = await run.next();
     if (next.done === true) {
@@ -65,11 +67,13 @@ async function watch(
       return next.value;
     }
     const { point, at, numPoints, run: event } = next.value;
+    if (at !== current.at) numBefore += current.total;
+    current = { at, total: event.total };
     const errors = event.numErrors === 0 ? '' : `, ${event.numErrors} errors`;
-    // Points of one sweep are about as long as each other.
+    // The points to come are taken to be as long as this one.
     progress.update(
-      at * event.total + event.done,
-      numPoints * event.total,
+      numBefore + event.done,
+      numBefore + (numPoints - at) * event.total,
       `${at + 1} of ${numPoints}: ${point.name}${errors}`,
     );
   }

@@ -4,7 +4,6 @@ import type { Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { access, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import * as ort from 'onnxruntime-node';
 import { EXAMPLES_FILE } from '../data/dataset.ts';
 import { systemCode } from '../engine/atomic-file.ts';
 import { openModelFolder, openSafetensors } from '../engine/safetensors.ts';
@@ -75,8 +74,9 @@ export async function hashDataset(folder: string): Promise<string> {
 export async function versions(): Promise<Readonly<Record<string, string>>> {
   const file = new URL('../../package.json', import.meta.url);
   const { version } = JSON.parse(await readFile(file, 'utf8')) as { version: string };
+  const { env } = await import('onnxruntime-node');
   return {
     gapvl: version,
-    'onnxruntime-node': ort.env.versions.node ?? 'unknown',
+    'onnxruntime-node': env.versions.node ?? 'unknown',
   };
 }

@@ -11,7 +11,7 @@ import {
   OperatorSetIdProtoSchema,
   ValueInfoProtoSchema,
 } from './onnx-pb/onnx_pb.js';
-import type { ValueInfoProto } from './onnx-pb/onnx_pb.js';
+import type { NodeProto, ValueInfoProto } from './onnx-pb/onnx_pb.js';
 import { folderOf } from './stored.ts';
 import type { Constant } from './stored.ts';
 import { showDims } from './tensor.ts';
@@ -40,6 +40,42 @@ function valueInfo(name: string, value: Value): ValueInfoProto {
 export interface EncodedGraph {
   readonly bytes: Uint8Array;
   readonly folder?: string;
+}
+
+/** How a graph is encoded. */
+export interface EncodeOptions {
+  /** Prepares the graph for `Session.runBound`; it must have a scalar output. */
+  readonly bound?: boolean;
+}
+
+/**
+ * An output that is a sequence of one scalar. onnxruntime-node writes outputs where they are bound and
+ * then copies every one of them for JavaScript, in order; it cannot convert a sequence and stops at the
+ * first. So a graph whose first output is this one is run without the copies. `Session` knows the name.
+ */
+export const STOP_OUTPUT = 'stop_before_copies';
+
+/** The node and the output of STOP_OUTPUT, over a scalar output of the graph. */
+function stopOutput(outputs: ReadonlyMap<string, Value>): {
+  node: NodeProto;
+  info: ValueInfoProto;
+} {
+  const [name, value] = [...outputs].find(([, { rank }]) => rank === 0) ?? [];
+  if (name === undefined || !value)
+    throw new ShapeError({ what: 'a graph to run bound needs a scalar output' });
+  const elemType = { case: 'tensorType' as const, value: { elemType: ONNX_TYPES[value.dtype] } };
+  return {
+    node: create(NodeProtoSchema, {
+      opType: 'SequenceConstruct',
+      name: STOP_OUTPUT,
+      input: [name],
+      output: [STOP_OUTPUT],
+    }),
+    info: create(ValueInfoProtoSchema, {
+      name: STOP_OUTPUT,
+      type: { value: { case: 'sequenceType', value: { elemType: { value: elemType } } } },
+    }),
+  };
 }
 
 /** Types a float constant may be stored in; the graph widens it to its own type. */
@@ -88,6 +124,7 @@ function reachable(outputs: Iterable<Value>): Value[] {
 export function encodeGraph(
   graph: Graph,
   weights: ReadonlyMap<string, Constant> = new Map(),
+  options: EncodeOptions = {},
 ): EncodedGraph {
   if (graph.outputs.size === 0) throw new ShapeError({ what: 'the graph has no outputs' });
   const emitter = new Emitter(graph.symbolSources);
@@ -127,6 +164,11 @@ export function encodeGraph(
   for (const node of emitter.nodes) {
     node.input = node.input.map((n) => renamed.get(n) ?? n);
     node.output = node.output.map((n) => renamed.get(n) ?? n);
+  }
+  if (options.bound === true) {
+    const { node, info } = stopOutput(graph.outputs);
+    emitter.nodes.push(node);
+    outputs.unshift(info);
   }
   const model = create(ModelProtoSchema, {
     irVersion: IR_VERSION,

@@ -1,14 +1,15 @@
 // Owns running encoded graphs in ONNX Runtime: sessions, bound tensors, in-place outputs, live handles.
 
-import * as ort from 'onnxruntime-node';
+import { createRequire } from 'node:module';
+import type * as ort from 'onnxruntime-node';
 import { ConfigError, RuntimeError, ShapeError } from '../errors.ts';
 import { checkBound, checkOutput, declaredSizes, readSymbols } from './declared-sizes.ts';
-import type { DeclaredSizes } from './declared-sizes.ts';
+import type { DeclaredSizes, SymbolSizes } from './declared-sizes.ts';
 import { deviceFault, missingProvider } from './device.ts';
 import type { Device } from './device.ts';
 import { ProfileFolder, cpuOperators } from './placement.ts';
 import type { CpuOperators } from './placement.ts';
-import { encodeGraph } from './encode.ts';
+import { STOP_OUTPUT, encodeGraph } from './encode.ts';
 import type { EncodedGraph } from './encode.ts';
 import { Graph } from './graph.ts';
 import { add } from './ops/elementwise.ts';
@@ -55,7 +56,17 @@ const ORT_TYPES: Record<Exclude<DType, 'bf16'>, OrtType> = {
 };
 const DTYPES = new Map<string, DType>(Object.entries(ORT_TYPES).map(([k, v]) => [v, k as DType]));
 
+/** What onnxruntime-node says at an output that is a sequence, after the run. */
+const NO_SEQUENCES = 'Non tensor type is temporarily not supported';
+
 let liveSessions = 0;
+
+/** Loaded by the first session: its libraries are large, and what computes nothing starts sooner. */
+function runtime(): typeof ort {
+  loaded ??= createRequire(import.meta.url)('onnxruntime-node') as typeof ort;
+  return loaded;
+}
+let loaded: typeof ort | undefined;
 
 /**
  * Makes sure that a device is here by computing two numbers on it.
@@ -85,10 +96,10 @@ function toOrt(name: string, value: Tensor): ort.Tensor {
   if (value.dtype === 'f16') {
     // Node.js 24 has Float16Array, which onnxruntime-common then insists on and whose size
     // onnxruntime-node 1.30 reads as 0; raw bits under their own type name work everywhere.
-    const bits = new ort.Tensor('uint16', value.data as Uint16Array, value.dims);
+    const bits = new (runtime().Tensor)('uint16', value.data as Uint16Array, value.dims);
     return Object.defineProperty(bits, 'type', { value: ORT_TYPES.f16 });
   }
-  return new ort.Tensor(ORT_TYPES[value.dtype], value.data as never, value.dims);
+  return new (runtime().Tensor)(ORT_TYPES[value.dtype], value.data as never, value.dims);
 }
 
 function fromOrt(name: string, value: ort.Tensor): Tensor {
@@ -133,6 +144,8 @@ export class Session {
   private readonly outputSizes: DeclaredSizes;
   private readonly device: Device;
   private readonly graph: GraphOptions;
+  /** Whether a run can end before outputs are copied. */
+  private readonly stops: boolean;
   /** Until the first run: where its profile goes, which tells on what device each node ran. */
   private placement: ProfileFolder | undefined;
   private placed: CpuOperators | undefined;
@@ -149,7 +162,8 @@ export class Session {
     this.graph = graph;
     this.placement = placement;
     this.inputNames = inner.inputNames;
-    this.outputNames = inner.outputNames;
+    this.outputNames = inner.outputNames.filter((name) => name !== STOP_OUTPUT);
+    this.stops = device === 'cpu' && inner.outputNames[0] === STOP_OUTPUT;
     this.inputSizes = declaredSizes(inner.inputMetadata);
     this.outputSizes = declaredSizes(inner.outputMetadata);
     liveSessions += 1;
@@ -192,7 +206,10 @@ export class Session {
       settings.profileFilePrefix = profile;
     }
     try {
-      const inner = await ort.InferenceSession.create(rewriteFor(device, encoded.bytes), settings);
+      const inner = await runtime().InferenceSession.create(
+        rewriteFor(device, encoded.bytes),
+        settings,
+      );
       return new Session(inner, device, graph, placement);
     } catch (cause) {
       await placement?.drop();
@@ -234,10 +251,7 @@ export class Session {
     wanted?: readonly string[],
   ): Promise<Record<string, Tensor>> {
     const inputs = this.gatherInputs(feeds);
-    const sizes = readSymbols(
-      this.inputSizes,
-      new Map(Object.entries(inputs).map(([name, value]) => [name, value.dims])),
-    );
+    const sizes = this.symbolSizes(inputs);
     const names = wanted ?? this.outputNames;
     const fetches: Record<string, ort.Tensor | null> = {};
     for (const name of names) {
@@ -255,6 +269,41 @@ export class Session {
         return [name, result];
       }),
     );
+  }
+
+  /**
+   * Runs once and writes the named outputs where they are bound. Of a graph encoded with `bound` this
+   * costs no copies of them on the CPU. Numbers that stand alone are set to NaN before, so that a
+   * runtime that stops too early cannot pass old ones off as results.
+   */
+  async runBound(feeds: Readonly<Record<string, Tensor>>, names: readonly string[]): Promise<void> {
+    if (!this.stops) {
+      await this.run(feeds, names);
+      return;
+    }
+    const inputs = this.gatherInputs(feeds);
+    const sizes = this.symbolSizes(inputs);
+    const fetches: Record<string, ort.Tensor | null> = { [STOP_OUTPUT]: null };
+    for (const name of names) {
+      const bound = this.boundOutputs.get(name);
+      if (!bound) throw new ShapeError({ what: `output ${name} is not bound` });
+      checkBound(this.outputSizes, name, bound.own.dims, sizes);
+      const { data } = bound.own;
+      if (data instanceof Float32Array && data.length === 1) data.fill(NaN);
+      fetches[name] = bound.ort;
+    }
+    try {
+      await this.inner.run(inputs, fetches);
+    } catch (cause) {
+      const got = cause instanceof Error ? cause.message : String(cause);
+      if (!got.includes(NO_SEQUENCES))
+        throw new RuntimeError({ what: 'a graph failed while running', got }, cause);
+    }
+  }
+
+  private symbolSizes(inputs: Readonly<Record<string, ort.Tensor>>): SymbolSizes {
+    const dims = Object.entries(inputs).map(([name, value]) => [name, value.dims] as const);
+    return readSymbols(this.inputSizes, new Map(dims));
   }
 
   private gatherInputs(feeds: Readonly<Record<string, Tensor>>): Record<string, ort.Tensor> {

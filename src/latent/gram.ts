@@ -3,8 +3,9 @@
 import { encodeGraph } from '../engine/encode.ts';
 import { Graph } from '../engine/graph.ts';
 import { gemm } from '../engine/ops/linear.ts';
+import { slice } from '../engine/ops/shape.ts';
 import { Session, type SessionOptions } from '../engine/session.ts';
-import { hasDType, tensor, zeros, type Tensor } from '../engine/tensor.ts';
+import { hasDType, zeros, type Tensor } from '../engine/tensor.ts';
 import { RuntimeError } from '../errors.ts';
 
 /**
@@ -52,19 +53,47 @@ export interface GramSession extends AsyncDisposable {
   readonly gram: Gram;
 }
 
-/** Compiles X^T X for embeddings of width `dim`; its result is one matrix, reused by every call. */
+/** Rows of a strip of the result; ours: shorter ones waste fewer products above the diagonal, but are slower. */
+const STRIP_ROWS = 512;
+
+/** Strips of rows `from` to `to`, as equal as they can be. Example: 1100 gives 0 367, 367 734, 734 1100. */
+function stripsOf(dim: number): { readonly from: number; readonly to: number }[] {
+  const count = Math.ceil(dim / STRIP_ROWS);
+  const size = Math.ceil(dim / count);
+  return Array.from({ length: count }, (_, i) => {
+    return { from: i * size, to: Math.min(dim, (i + 1) * size) };
+  });
+}
+
+/**
+ * Compiles X^T X for embeddings of width `dim`; its result is one matrix, reused by every call. Strips of
+ * rows end near the diagonal, which spares almost half of the products; above them it stays zero.
+ */
 export async function openGram(dim: number, options: SessionOptions = {}): Promise<GramSession> {
   const graph = new Graph('f64');
   const x_BD = graph.input('x', 'float', ['rows', dim]);
-  graph.output('gram', gemm(x_BD, x_BD, { transposeA: true }));
+  const strips = stripsOf(dim);
+  for (const { from, to } of strips) {
+    const columns = to === dim ? x_BD : slice(x_BD, 1, 0, to);
+    const rows = from === 0 ? columns : slice(x_BD, 1, from, to);
+    graph.output(`rows${from}`, gemm(rows, columns, { transposeA: true }));
+  }
   // No other device has kernels for f64, which the basis needs; the products are a small part.
   const session = await Session.create(encodeGraph(graph), { ...options, device: 'cpu' });
-  session.bindOutput('gram', tensor('f64', [dim, dim], new Float64Array(dim * dim)));
+  for (const { from, to } of strips)
+    session.bindOutput(`rows${from}`, zeros('f64', [to - from, to]));
+  const result = zeros('f64', [dim, dim]);
   return {
     async gram(x) {
-      const { gram } = await session.run({ x });
-      if (gram !== undefined && hasDType(gram, 'f64')) return gram;
-      throw new RuntimeError({ what: 'ONNX Runtime gave no f64 product of embeddings' });
+      const found = await session.run({ x });
+      for (const { from, to } of strips) {
+        const strip = found[`rows${from}`];
+        if (strip === undefined || !hasDType(strip, 'f64'))
+          throw new RuntimeError({ what: 'ONNX Runtime gave no f64 product of embeddings' });
+        for (let row = from; row < to; row++)
+          result.data.set(strip.data.subarray((row - from) * to, (row - from + 1) * to), row * dim);
+      }
+      return result;
     },
     [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
   };

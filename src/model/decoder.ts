@@ -14,7 +14,7 @@ import {
   mul,
   not,
   scale,
-  silu,
+  siluGate,
   sin,
   toFloat,
   where,
@@ -22,7 +22,7 @@ import {
 import { gatherRows } from '../engine/ops/indexing.ts';
 import { linear, matmul } from '../engine/ops/linear.ts';
 import { gatherPacked, linearPacked } from '../engine/ops/packed.ts';
-import { rmsNorm, softmax } from '../engine/ops/nn.ts';
+import { mixBySoftmax, rmsNorm, softmax } from '../engine/ops/nn.ts';
 import { concat, iota, rotateHalf, slice, transpose } from '../engine/ops/shape.ts';
 import { dimAt, mulDims } from '../engine/dims.ts';
 import type { Dim } from '../engine/dims.ts';
@@ -149,9 +149,11 @@ export function plainAttention(
     const key_BJET = transpose(key_BTJE, [0, 2, 3, 1]);
     const value_BJTE = transpose(value_BTJE, [0, 2, 1, 3]);
     const scores_BJGTT = reshape(matmul(query_BJRE, key_BJET), [b, numKvHeads, group, t, t]);
-    const weights_BJGTT = softmax(add(scores_BJGTT, bias_B11TT));
+    const biased_BJGTT = add(scores_BJGTT, bias_B11TT);
+    const weights_BJGTT = softmax(biased_BJGTT);
     watch?.(weights_BJGTT, layer);
-    const mixed_BJRE = matmul(reshape(weights_BJGTT, [b, numKvHeads, rows, t]), value_BJTE);
+    const weights_BJRT = reshape(weights_BJGTT, [b, numKvHeads, rows, t]);
+    const mixed_BJRE = mixBySoftmax(biased_BJGTT, weights_BJRT, value_BJTE);
     const mixed_BJGTE = reshape(mixed_BJRE, [b, numKvHeads, group, t, headSize]);
     return reshape(transpose(mixed_BJGTE, [0, 3, 1, 2, 4]), [b, t, config.numHeads * headSize]);
   };
@@ -161,7 +163,7 @@ export function plainAttention(
 export function swiglu(x: Value, parameters: Parameters, at: string, bias: boolean): Value {
   const through = (input: Value, name: string): Value =>
     project(input, parameters, `${at}.${name}`, bias);
-  return through(mul(silu(through(x, 'gate_proj')), through(x, 'up_proj')), 'down_proj');
+  return through(siluGate(through(x, 'gate_proj'), through(x, 'up_proj')), 'down_proj');
 }
 
 /** One decoder layer: x [B, T, D] to [B, T, D]. Source: Qwen2_5_VLDecoderLayer. */
@@ -174,8 +176,10 @@ export function decoderLayer(
   attend: Attend,
 ): Value {
   const at = `model.layers.${layer}`;
-  const [b, t] = [dimAt(x_BTD.shape, 0), dimAt(x_BTD.shape, 1)];
-  const normed = rmsNorm(x_BTD, parameters(`${at}.input_layernorm.weight`), config.rmsNormEpsilon);
+  const [b, t, d] = [dimAt(x_BTD.shape, 0), dimAt(x_BTD.shape, 1), config.hiddenSize];
+  // Rows are what products want; with them no reshape stands between one operation and the next.
+  const x_ND = reshape(x_BTD, [mulDims(b, t), d]);
+  const normed = rmsNorm(x_ND, parameters(`${at}.input_layernorm.weight`), config.rmsNormEpsilon);
   const heads = (name: string, count: number): Value =>
     reshape(project(normed, parameters, `${at}.self_attn.${name}`, true), [
       b,
@@ -183,19 +187,21 @@ export function decoderLayer(
       count,
       config.headSize,
     ]);
-  const mixed = attend({
+  const mixed_BTC = attend({
     query_BTHE: applyRotary(heads('q_proj', config.numHeads), rotary),
     key_BTJE: applyRotary(heads('k_proj', config.numKvHeads), rotary),
     value_BTJE: heads('v_proj', config.numKvHeads),
     layer,
   });
-  const afterAttention = add(x_BTD, project(mixed, parameters, `${at}.self_attn.o_proj`, false));
+  const mixed = reshape(mixed_BTC, [mulDims(b, t), config.numHeads * config.headSize]);
+  const afterAttention = add(x_ND, project(mixed, parameters, `${at}.self_attn.o_proj`, false));
   const normedAgain = rmsNorm(
     afterAttention,
     parameters(`${at}.post_attention_layernorm.weight`),
     config.rmsNormEpsilon,
   );
-  return add(afterAttention, swiglu(normedAgain, parameters, `${at}.mlp`, false));
+  const after_ND = add(afterAttention, swiglu(normedAgain, parameters, `${at}.mlp`, false));
+  return reshape(after_ND, [b, t, d]);
 }
 
 const TABLE = 'model.embed_tokens';

@@ -1,4 +1,6 @@
 // Owns the WebAssembly instance that runs kernel.wat and its memory; called by resize.ts and patches.ts.
+import { instantiate } from '../engine/wasm.ts';
+import type { WasmMemory } from '../engine/wasm.ts';
 import { KERNEL_WASM } from './kernel-wasm.ts';
 
 /** The functions of kernel.wat, where each is explained; addresses and strides are in bytes. */
@@ -32,14 +34,8 @@ export interface Kernel {
 }
 
 interface Exports extends Kernel {
-  readonly memory: { readonly buffer: ArrayBuffer; grow: (numPages: number) => number };
+  readonly memory: WasmMemory;
 }
-
-/** The part of the global that is used; Node's types leave it out. */
-declare const WebAssembly: {
-  readonly Module: new (bytes: Uint8Array) => object;
-  readonly Instance: new (module: object) => { readonly exports: unknown };
-};
 
 const PAGE_BYTES = 65_536;
 let instance: Exports | undefined;
@@ -50,10 +46,7 @@ let instance: Exports | undefined;
  * It grows and is never given back, so callers work in strips.
  */
 export function openKernel(numBytes: number): { kernel: Kernel; buffer: ArrayBuffer } {
-  if (instance === undefined) {
-    const module = new WebAssembly.Module(Buffer.from(KERNEL_WASM, 'base64'));
-    instance = new WebAssembly.Instance(module).exports as Exports;
-  }
+  instance ??= instantiate(KERNEL_WASM) as Exports;
   const { memory } = instance;
   const lacking = numBytes - memory.buffer.byteLength;
   if (lacking > 0) memory.grow(Math.ceil(lacking / PAGE_BYTES));

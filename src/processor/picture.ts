@@ -1,5 +1,4 @@
 // Owns the decoding of picture bytes into 8-bit RGB through `sharp`; called by data loaders, the CLI and the server.
-import sharp from 'sharp';
 import type { Metadata, Sharp } from 'sharp';
 import type { Raster } from '../data/raster.ts';
 import { DataError } from '../errors.ts';
@@ -33,6 +32,7 @@ export interface DecodeOptions {
 export async function decodePicture(bytes: Uint8Array, options: DecodeOptions): Promise<Raster> {
   const maxPixels = options.maxPixels ?? DEFAULT_MAX_DECODED_PIXELS;
   const header = await readPictureHeader(bytes, options);
+  const { default: sharp } = await import('sharp');
   try {
     const frame = header.format === 'gif' ? opaqueGif(bytes) : undefined;
     const picture = sharp(frame?.bytes ?? bytes, {
@@ -113,6 +113,8 @@ export async function readPictureHeader(
 const PNG_COLOR_TYPE = 25;
 
 async function readMetadata(bytes: Uint8Array, name: string): Promise<Metadata> {
+  // Loaded by the first picture, so that what needs none starts sooner.
+  const { default: sharp } = await import('sharp');
   try {
     return await sharp(bytes, { limitInputPixels: false }).metadata();
   } catch (cause) {

@@ -2,11 +2,13 @@
 import * as library from '@huggingface/tokenizers';
 import { CheckpointError, DataError } from '../errors.ts';
 
+/** Cuts text into words, or spells words in another way. */
+type LibraryStep = (text: string, options: { readonly section_index: number }) => string[];
+
 /** The part of the library that is used; its own declarations do not resolve under NodeNext. */
 interface LibraryTokenizer {
   readonly normalizer: ((text: string) => string) | null;
-  readonly pre_tokenizer:
-    ((text: string, options: { readonly section_index: number }) => string[]) | null;
+  readonly pre_tokenizer: (LibraryStep & { readonly tokenizers?: readonly LibraryStep[] }) | null;
   readonly model: (pieces: string[]) => string[];
   decode(
     ids: number[],
@@ -91,26 +93,55 @@ export function createTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown
   const unknownId =
     file.unknownToken === undefined ? undefined : engine.token_to_id(file.unknownToken);
 
+  // What has no id is noted in `unknown`, once an occurrence, and stands in the ids as the unknown token.
+  const idsOfWords = (words: string[], unknown: string[], isForgiving: boolean): number[] => {
+    const ids: number[] = [];
+    for (const token of engine.model(words)) {
+      const id = token === file.unknownToken ? undefined : engine.token_to_id(token);
+      const isSpecial = id !== undefined && addedById.has(id);
+      if (isSpecial && !isForgiving) throw spelledSpecialError(token);
+      if (id !== undefined && !isSpecial) {
+        ids.push(id);
+        continue;
+      }
+      unknown.push(token);
+      if (unknownId !== undefined) ids.push(unknownId);
+    }
+    return ids;
+  };
+  const wordSteps = stepsByWord(tokenizerJson, engine);
+  const known = new Map<string, readonly number[]>();
+  const idsOfWord = (
+    word: string,
+    spell: LibraryStep,
+    unknown: string[],
+    isForgiving: boolean,
+  ): readonly number[] => {
+    const found = known.get(word);
+    if (found) return found;
+    const numUnknown = unknown.length;
+    const ids = idsOfWords(spell(word, WHOLE_TEXT), unknown, isForgiving);
+    if (unknown.length > numUnknown || word.length > KNOWN_WORD_LENGTH) return ids;
+    if (known.size >= KNOWN_WORDS) known.clear();
+    known.set(word, ids);
+    return ids;
+  };
+
   const encodePlain = (text: string, { onUnknown }: EncodeOptions): number[] => {
     const normalised = engine.normalizer === null ? text : engine.normalizer(text);
     if (normalised === '') return [];
-    const words =
-      engine.pre_tokenizer === null
-        ? [normalised]
-        : engine.pre_tokenizer(normalised, { section_index: 0 });
+    const isForgiving = onUnknown !== undefined && unknownId !== undefined;
+    const unknown: string[] = [];
     const ids: number[] = [];
-    const unknown = new Set<string>();
-    for (const token of engine.model(words)) {
-      const id = token === file.unknownToken ? undefined : engine.token_to_id(token);
-      const isWord = id !== undefined && !addedById.has(id);
-      if (!isWord && onUnknown && unknownId !== undefined) {
-        onUnknown(token);
-        ids.push(unknownId);
-      } else if (id === undefined) unknown.add(token);
-      else if (addedById.has(id)) throw spelledSpecialError(token);
-      else ids.push(id);
+    if (wordSteps) {
+      for (const word of wordSteps.cut(normalised, WHOLE_TEXT))
+        for (const id of idsOfWord(word, wordSteps.spell, unknown, isForgiving)) ids.push(id);
+    } else {
+      const words = engine.pre_tokenizer?.(normalised, WHOLE_TEXT) ?? [normalised];
+      for (const id of idsOfWords(words, unknown, isForgiving)) ids.push(id);
     }
-    if (unknown.size > 0) throw unknownWordsError([...unknown]);
+    if (unknown.length > 0 && !isForgiving) throw unknownWordsError([...new Set(unknown)]);
+    for (const token of unknown) onUnknown?.(token);
     return ids;
   };
 
@@ -164,6 +195,40 @@ export function createTokenizer(tokenizerJson: unknown, tokenizerConfig: unknown
     find: (token) => engine.token_to_id(token),
     tokenOf: (id) => engine.id_to_token(id),
   };
+}
+
+/** Told to every step. */
+const WHOLE_TEXT = { section_index: 0 } as const;
+/** Words whose ids are remembered, and their greatest length: a few megabytes at most. ours. */
+const KNOWN_WORDS = 1 << 15;
+const KNOWN_WORD_LENGTH = 32;
+
+/** Cutting text into words, and how each of them goes on by itself. */
+interface WordSteps {
+  readonly cut: LibraryStep;
+  readonly spell: LibraryStep;
+}
+
+/**
+ * The two steps of the vocabularies of Qwen2.5, where the ids of a word do not depend on its
+ * neighbours, so that they can be remembered: spelling out bytes takes most of the time. Undefined
+ * for every other kind, which goes the library's way.
+ */
+function stepsByWord(tokenizerJson: unknown, engine: LibraryTokenizer): WordSteps | undefined {
+  const json = isRecord(tokenizerJson) ? tokenizerJson : {};
+  const { pre_tokenizer: given, model } = json;
+  if (!isRecord(given) || given['type'] !== 'Sequence') return undefined;
+  if (!isRecord(model) || model['type'] !== 'BPE' || model['fuse_unk'] === true) return undefined;
+  const described: unknown = given['pretokenizers'];
+  const [first, second, ...others] = Array.isArray(described) ? (described as unknown[]) : [];
+  const [cut, spell] = engine.pre_tokenizer?.tokenizers ?? [];
+  const isSplit = isRecord(first) && first['type'] === 'Split';
+  const isByteLevel =
+    isRecord(second) &&
+    second['type'] === 'ByteLevel' &&
+    second['use_regex'] === false &&
+    second['add_prefix_space'] === false;
+  return isSplit && isByteLevel && others.length === 0 && cut && spell ? { cut, spell } : undefined;
 }
 
 function loadLibrary(tokenizerJson: unknown, tokenizerConfig: unknown): LibraryTokenizer {

@@ -103,7 +103,7 @@ function quiet(marks: readonly Mark[]): Mark[] {
 export async function plot(figure: AuditFigure): Promise<Plot> {
   const { id, title, alt } = figure;
   const { spec, series, fitsWidth } = dressChart(figure.spec, 'page');
-  const compiled = compileChart(spec, AUDIT_CONFIG);
+  const compiled = await compileChart(spec, AUDIT_CONFIG);
   const vega: Spec = { ...compiled, marks: quiet(compiled.marks ?? []) };
   const drawing = await drawChart(vega, alt);
   const tables = chartData(cleanSpec(figure.spec));

@@ -30,7 +30,7 @@ function standalone(body: string): string {
  */
 export async function figureSvg({ id, title, alt, spec }: AuditFigure): Promise<string> {
   const dressed = dressChart(spec, 'file', title);
-  const { body, width, height } = await drawBody(compileChart(dressed.spec, FILE_CONFIG));
+  const { body, width, height } = await drawBody(await compileChart(dressed.spec, FILE_CONFIG));
   const names = `title-${id} description-${id}`;
   const svg = markup`<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-labelledby="${names}" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">
 <title id="title-${id}">${title}</title>

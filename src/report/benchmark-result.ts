@@ -1,6 +1,7 @@
 // Owns a scored run as text for the terminal; `gapvl evaluate score` prints it.
 import { findBenchmark } from '../benchmark/benchmarks.ts';
 import type { EvaluationResult, ItemCounts } from '../benchmark/results/result.ts';
+import { visible } from './html.ts';
 import { interval, percent, renderTextTable } from './text-table.ts';
 import type { TextTable } from './text-table.ts';
 
@@ -82,12 +83,15 @@ function judgeLine(result: EvaluationResult): string {
 }
 
 function factLines(result: EvaluationResult): string[] {
-  const { latency, triggerRate, era, unwrap, versions, intervals } = result;
+  const { latency, triggerRate, era, unwrap, versions, intervals, data } = result;
   const wrapping =
     unwrap === 'raw' ? 'raw texts' : 'texts without thinking and one enclosing <answer> pair';
   return [
     `rules of era ${era} (VLMEvalKit ${versions['reference'] ?? ''}), ${wrapping}`,
     judgeLine(result),
+    ...(data?.isPublished === false
+      ? [`the table ${data.file} is NOT THE PUBLISHED ONE (MD5 ${data.md5})`]
+      : []),
     ...(latency
       ? [
           `latency: mean ${latency.meanS.toFixed(2)} s, P50 ${latency.p50S.toFixed(2)} s, P90 ` +
@@ -105,9 +109,10 @@ function factLines(result: EvaluationResult): string[] {
  */
 export function renderResult(result: EvaluationResult, all: boolean): string {
   const { benchmark, label, status } = result;
-  const title = `${benchmark}: ${label}${status === 'complete' ? '' : `, ${status.toUpperCase()}`}`;
+  // Labels, kinds of errors and names of judges come from files and servers.
+  const title = `${benchmark}: ${visible(label)}${status === 'complete' ? '' : `, ${status.toUpperCase()}`}`;
   const table = headlineTable(result);
-  const notes = [...countLines(result.items), ...factLines(result)];
+  const notes = [...countLines(result.items), ...factLines(result)].map(visible);
   return [
     title,
     '',

@@ -15,6 +15,7 @@ const MARKS: Readonly<Record<CellMark, string>> = {
   'lower bound': '*',
   incomplete: '†',
   partial: '‡',
+  'other table': '§',
   contradicted: '?',
 };
 
@@ -78,7 +79,10 @@ const PREAMBLE =
   '% Needs \\usepackage[T1]{fontenc}, \\usepackage{textcomp} and \\usepackage{booktabs}.';
 
 function texText(text: string): string {
-  return escapeTex(text).replaceAll('†', '\\textdagger{}').replaceAll('‡', '\\textdaggerdbl{}');
+  return escapeTex(text)
+    .replaceAll('†', '\\textdagger{}')
+    .replaceAll('‡', '\\textdaggerdbl{}')
+    .replaceAll('§', '\\S{}');
 }
 
 function latex(table: FilledTable): string {

@@ -19,8 +19,8 @@ export function seriesStyle(index: number): { readonly colour: string; readonly 
   return { colour: `var(--c${(index % NUM_COLOURS) + 1})`, dash: [...(dash ?? [1, 0])] };
 }
 
-function draw(spec: TopLevelSpec, label: string): Promise<Html> {
-  return drawChart(compileChart(spec), label);
+async function draw(spec: TopLevelSpec, label: string): Promise<Html> {
+  return drawChart(await compileChart(spec), label);
 }
 
 /** Averages neighbouring points so that at most `limit` are left; points that are no number go. */

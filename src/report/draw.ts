@@ -1,7 +1,6 @@
 // Owns drawing a chart as SVG by vega-lite without a browser, in the look of a report; charts call it.
-import { Error as ERRORS_ONLY, logger, parse as parseVega, View } from 'vega';
+// The chart libraries are loaded by the first chart: they take longer than everything else together.
 import type { Loader, Spec } from 'vega';
-import { compile } from 'vega-lite';
 import type { Config, TopLevelSpec } from 'vega-lite';
 import { markup, trustedHtml } from './html.ts';
 import type { Html } from './html.ts';
@@ -30,8 +29,13 @@ export const CHART_CONFIG = {
 } as const;
 
 /** A chart in Vega's own language, as its runtime reads it, in the look of the page. */
-export function compileChart(spec: TopLevelSpec, config: Config = CHART_CONFIG): Spec {
-  return compile({ ...spec, config }, { logger: logger(ERRORS_ONLY) }).spec;
+export async function compileChart(
+  spec: TopLevelSpec,
+  config: Config = CHART_CONFIG,
+): Promise<Spec> {
+  const { Error: errorsOnly, logger } = await import('vega');
+  const { compile } = await import('vega-lite');
+  return compile({ ...spec, config }, { logger: logger(errorsOnly) }).spec;
 }
 
 // Charts bring their data with them: a name of a file or of a host in one is not followed.
@@ -49,7 +53,8 @@ export interface Drawing {
 
 /** Draws a chart as SVG; texts of its data are escaped by the chart library. */
 export async function drawBody(spec: Spec): Promise<Drawing> {
-  const view = new View(parseVega(spec), { renderer: 'none', loader: NOTHING_LOADS });
+  const { View, parse } = await import('vega');
+  const view = new View(parse(spec), { renderer: 'none', loader: NOTHING_LOADS });
   const svg = await view.toSVG();
   view.finalize();
   const body = svg

@@ -45,7 +45,7 @@ export function encodeHeadObjective(
   ).forEach((value, i) => {
     graph.output(`gradient.${trained[i]?.name ?? ''}`, value);
   });
-  return encodeGraph(graph);
+  return encodeGraph(graph, new Map(), { bound: true });
 }
 
 /** Feeds of the graph; states and targets are [L, D]. */

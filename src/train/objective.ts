@@ -126,7 +126,7 @@ export function encodeObjective(config: ModelConfig, options: ObjectiveOptions):
       graph.output(`gradient.${used[i]?.name ?? ''}`, grad);
     });
   }
-  return encodeGraph(graph);
+  return encodeGraph(graph, new Map(), { bound: true });
 }
 
 function withLatents(

@@ -38,8 +38,14 @@ export interface TrainerOptions extends SessionOptions {
   readonly adamw: AdamWConfig;
 }
 
-function scalar(results: Readonly<Record<string, Tensor>>, name: string): number {
-  return Number(results[name]?.data[0]);
+/** Losses of an objective, those that it has. */
+const LOSSES: readonly string[] = ['loss', 'language_loss', 'latent_loss'];
+
+/** A compiled objective and what a step reads of it: losses, and gradients in the trainer's memory. */
+interface Compiled {
+  readonly session: Session;
+  readonly losses: ReadonlyMap<string, Tensor>;
+  readonly written: readonly string[];
 }
 
 /** Runs training steps; weights change in place. Dispose it. */
@@ -48,7 +54,7 @@ export class Trainer implements AsyncDisposable {
   readonly optimizer: AdamW;
   private readonly options: TrainerOptions;
   private readonly gradients: Weights;
-  private readonly sessions = new Map<string, Session>();
+  private readonly compiled = new Map<string, Compiled>();
 
   private constructor(
     weights: Weights,
@@ -77,8 +83,8 @@ export class Trainer implements AsyncDisposable {
     );
   }
 
-  private async session(objective: string): Promise<Session> {
-    const known = this.sessions.get(objective);
+  private async compile(objective: string): Promise<Compiled> {
+    const known = this.compiled.get(objective);
     if (known) return known;
     const encode = this.options.objectives.get(objective);
     if (!encode) throw new RuntimeError({ what: `no objective is called ${objective}` });
@@ -87,30 +93,40 @@ export class Trainer implements AsyncDisposable {
       const value = this.weights.byName.get(name) ?? this.options.fixed?.get(name);
       if (value) session.bindInput(name, value);
     }
+    const losses = new Map<string, Tensor>();
+    const written: string[] = [];
     for (const name of session.outputNames) {
-      if (!name.startsWith('gradient.')) continue;
-      session.bindOutput(name, this.gradients.get(name.slice('gradient.'.length)));
+      if (LOSSES.includes(name)) losses.set(name, tensor('f32', [], Float32Array.of(NaN)));
+      else if (!name.startsWith('gradient.')) continue;
+      const gradient = (): Tensor => this.gradients.get(name.slice('gradient.'.length));
+      session.bindOutput(name, losses.get(name) ?? gradient());
+      written.push(name);
     }
-    this.sessions.set(objective, session);
-    return session;
+    const compiled = { session, losses, written };
+    this.compiled.set(objective, compiled);
+    return compiled;
   }
 
   /** Losses and other outputs of a batch, without touching the weights. */
   async evaluate(batch: BatchFeeds, wanted?: readonly string[]): Promise<Record<string, Tensor>> {
-    const session = await this.session(batch.objective);
+    const { session, losses } = await this.compile(batch.objective);
     const outputs = wanted ?? session.outputNames.filter((name) => !name.startsWith('gradient.'));
-    return session.run(batch.feeds, outputs);
+    const results = await session.run(batch.feeds, outputs);
+    for (const [name, { dims, data }] of losses)
+      if (results[name]) results[name] = tensor('f32', dims, (data as Float32Array).slice());
+    return results;
   }
 
   /** One optimizer step. A loss or gradient that is no number stops before anything is changed. */
   async step(batch: BatchFeeds, learningRates: readonly number[]): Promise<StepResult> {
-    const session = await this.session(batch.objective);
-    const bound = new Set(session.outputNames);
+    const { session, losses, written } = await this.compile(batch.objective);
+    const isWritten = new Set(written);
     for (const { name } of this.gradients.specs) {
-      if (!bound.has(`gradient.${name}`)) this.gradients.get(name).data.fill(0);
+      if (!isWritten.has(`gradient.${name}`)) this.gradients.get(name).data.fill(0);
     }
-    const results = await session.run(batch.feeds);
-    const loss = scalar(results, 'loss');
+    await session.runBound(batch.feeds, written);
+    const lossOf = (name: string): number => Number(losses.get(name)?.data[0]);
+    const loss = lossOf('loss');
     const gradientNorm = await this.optimizer.gradientNorm();
     if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
       throw new RuntimeError({
@@ -123,8 +139,8 @@ export class Trainer implements AsyncDisposable {
     await this.optimizer.step(learningRates, gradientNorm);
     return {
       loss,
-      ...(results['language_loss'] ? { languageLoss: scalar(results, 'language_loss') } : {}),
-      ...(results['latent_loss'] ? { latentLoss: scalar(results, 'latent_loss') } : {}),
+      ...(losses.has('language_loss') ? { languageLoss: lossOf('language_loss') } : {}),
+      ...(losses.has('latent_loss') ? { latentLoss: lossOf('latent_loss') } : {}),
       gradientNorm,
     };
   }
@@ -164,7 +180,7 @@ export class Trainer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const session of this.sessions.values()) await session[Symbol.asyncDispose]();
+    for (const { session } of this.compiled.values()) await session[Symbol.asyncDispose]();
     await this.optimizer[Symbol.asyncDispose]();
   }
 }

@@ -1,5 +1,5 @@
 // Owns our side of pandas_tables.py: reads a folder of its tables and counts the differences.
-// Usage: npx tsx tools/reference/pandas_tables.ts FOLDER
+// Usage: npx tsx tools/reference/pandas_tables.ts FOLDER.
 import { compareFiles, compareSheets, compareTexts } from '../../test/helpers/table-goldens.ts';
 
 const [folder = ''] = process.argv.slice(2);

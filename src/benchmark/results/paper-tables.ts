@@ -11,7 +11,7 @@ import type { Contender } from './contenders.ts';
 import type { BenchmarkName } from '../types.ts';
 
 /** What a reader has to know about a cell. */
-export type CellMark = 'lower bound' | 'incomplete' | 'partial' | 'contradicted';
+export type CellMark = 'lower bound' | 'incomplete' | 'partial' | 'other table' | 'contradicted';
 
 /** A cell of a table; null where something it is made of is missing. */
 export interface FilledCell {
@@ -63,6 +63,7 @@ function marksOf(contender: Contender, benchmarks: readonly BenchmarkName[]): Ce
     ...(results.some(({ isLowerBound }) => isLowerBound) ? ['lower bound' as const] : []),
     ...(results.some(({ status }) => status === 'incomplete') ? ['incomplete' as const] : []),
     ...(results.some(({ status }) => status === 'partial') ? ['partial' as const] : []),
+    ...(results.some(({ data }) => data?.isPublished === false) ? ['other table' as const] : []),
   ];
 }
 
@@ -209,7 +210,14 @@ const FORMATS: Readonly<
 function ruleNotes(contenders: readonly Contender[]): string[] {
   return contenders.map((contender) => {
     const results = [...contender.results.values()].flat();
-    const eras = [...new Set(results.map(({ era, unwrap }) => `era ${era}, ${unwrap} answers`))];
+    const eras = [
+      ...new Set(
+        results.map(
+          ({ era, unwrap }) =>
+            `era ${era}, ${unwrap === 'raw' ? 'raw texts' : 'unwrapped answers'}`,
+        ),
+      ),
+    ];
     const judges = [...contender.results].map(
       ([benchmark, [first]]) => `${benchmark} ${first ? judgeName(first) : ''}`,
     );
@@ -221,6 +229,7 @@ const MARK_NOTES: Readonly<Record<CellMark, string>> = {
   'lower bound': '* scored without the judge that the protocol needs: a lower bound',
   incomplete: '† some items failed or are absent and are in no figure',
   partial: '‡ some rows of the benchmark only, by choice',
+  'other table': '§ the table is not the published file',
   contradicted:
     '? other published figures contradict this one, or no single run gives it (a mean over seeds may)',
 };
@@ -262,7 +271,7 @@ export function fillTable(
       )
         ? ['ours: mean ± standard deviation over repeats, with n - 1']
         : []),
-      ...(['lower bound', 'incomplete', 'partial', 'contradicted'] as const)
+      ...(['lower bound', 'incomplete', 'partial', 'other table', 'contradicted'] as const)
         .filter((mark) => marks.has(mark))
         .map((mark) => MARK_NOTES[mark]),
     ],

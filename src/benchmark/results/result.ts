@@ -106,6 +106,14 @@ export interface ResultSource {
   readonly settings: Readonly<Record<string, unknown>>;
 }
 
+/** Which table the rows are of. */
+export interface ResultData {
+  readonly file: string;
+  readonly md5: string;
+  /** Whether the MD5 is the published one; null where none is published. */
+  readonly isPublished: boolean | null;
+}
+
 /** How intervals were made. */
 export interface IntervalMethod {
   readonly level: 0.95;
@@ -142,7 +150,7 @@ export interface EvaluationResult {
   readonly triggerRate: number | null;
   readonly source: ResultSource;
   /** The table; null for a predictions file that brings all columns itself. */
-  readonly data: { readonly file: string; readonly md5: string } | null;
+  readonly data: ResultData | null;
   /** gapvl, node, and the commit of the reference that the era is. */
   readonly versions: Readonly<Record<string, string>>;
 }

@@ -89,7 +89,7 @@ export async function scorePredictions(options: ScorePredictionsOptions): Promis
       ...{ kind: 'predictions', name: basename(path), sha256: await sha256Of(path) },
       settings: {},
     },
-    data: table ? { file: table.file, md5: table.md5 } : null,
+    data: table ? { file: table.file, md5: table.md5, isPublished: table.isPublished } : null,
     ...(signal ? { signal } : {}),
   });
   return { result, scores: scoreLines(items, benchmark) };

@@ -1,11 +1,12 @@
 // Owns scoring the folder of a run: its items with the rows of its table, and what failed; `gapvl evaluate score
 // --run` and sweeps call it.
-import { basename, resolve } from 'node:path';
+import { readdir, stat } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
 import { DataError } from '../../errors.ts';
 import { findBenchmark } from '../benchmarks.ts';
 import type { ItemRecord } from '../prediction.ts';
 import { str } from '../python/numbers.ts';
-import { itemKey, readRunItems, readRunSettings } from '../run/run-files.ts';
+import { RUN_FILE, itemKey, readRunItems, readRunSettings } from '../run/run-files.ts';
 import { comparedFields } from '../run/settings.ts';
 import type { RunSettings } from '../run/settings.ts';
 import { openTable } from '../run/table.ts';
@@ -29,6 +30,29 @@ export interface ScoreRunOptions extends ScoreSettings {
 export interface Scored {
   readonly result: EvaluationResult;
   readonly scores: readonly ScoreLine[];
+}
+
+/**
+ * The runs in a folder: itself, or those right in it, as a sweep has them.
+ * @throws DataError when there is none.
+ */
+export async function findRuns(root: string): Promise<string[]> {
+  const hasRun = async (folder: string): Promise<boolean> =>
+    (await stat(join(folder, RUN_FILE)).catch(() => undefined))?.isFile() ?? false;
+  if (await hasRun(root)) return [root];
+  const entries = await readdir(root, { withFileTypes: true }).catch(() => []);
+  const runs: string[] = [];
+  for (const entry of entries) {
+    const folder = join(root, entry.name);
+    // Links are no folders here, so that nothing outside is scored.
+    if (entry.isDirectory() && (await hasRun(folder))) runs.push(folder);
+  }
+  if (runs.length > 0) return runs.sort();
+  throw new DataError({
+    what: `${root} holds no run`,
+    expected: `${RUN_FILE} in it, as \`gapvl evaluate\` writes it, or in folders right in it`,
+    fix: 'name the folder that was given as --out; a file of predictions goes to --predictions',
+  });
 }
 
 /** An item that should be there, with what the journal says of it. */
@@ -70,13 +94,15 @@ function factsOf(expected: readonly Expected[], numItems: number): ItemFacts {
   const records = expected.flatMap(({ record }) => record ?? []);
   const failed = records.flatMap(({ error }) => error ?? []);
   const written = records.filter(({ response }) => response !== null);
-  const errorKinds: Record<string, number> = {};
-  for (const { kind } of failed) errorKinds[kind] = (errorKinds[kind] ?? 0) + 1;
+  const kinds = new Map<string, number>();
+  for (const { kind } of failed) kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
   const spans = written.flatMap(({ numSpans }) => numSpans ?? []);
   return {
     counts: {
       ...{ table: numItems, expected: expected.length },
-      ...{ errors: failed.length, errorKinds, absent: expected.length - records.length },
+      errors: failed.length,
+      errorKinds: Object.fromEntries(kinds),
+      ...{ absent: expected.length - records.length },
       // The journal keeps one record an item, and its files have no cells.
       ...{ extra: 0, duplicates: 0, failedCalls: 0, fullCells: 0 },
       cutOff: written.filter(({ finished }) => !finished).length,
@@ -139,7 +165,7 @@ export async function scoreRun(options: ScoreRunOptions): Promise<Scored> {
       ...{ kind: 'run', name: basename(resolve(run)), sha256: null },
       settings: comparedFields(settings),
     },
-    data: { file: settings.data.file, md5: settings.data.md5 },
+    data: { file: settings.data.file, md5: table.md5, isPublished: table.isPublished },
     ...(signal ? { signal } : {}),
   });
   return { result, scores: scoreLines(items, benchmark) };

@@ -197,27 +197,18 @@ export async function* runSweep(options: SweepOptions): AsyncGenerator<SweepEven
     await writeFileAtomic(join(options.out, SWEEP_FILE), [text]);
     return sweep;
   };
-  let open: { readonly data: string; readonly table: RunTable } | undefined;
+  let table: RunTable | undefined;
   for (const [at, point] of possible.entries()) {
-    const { data } = options.benchmarks.find(({ name }) => name === point.benchmark) ?? {
-      data: '',
-    };
-    // One table at a time: a large one takes memory.
+    const { benchmark } = point;
+    const { data } = options.benchmarks.find(({ name }) => name === benchmark) ?? { data: '' };
     const { anyTable, signal, onRead } = options;
-    open =
-      open?.data === data
-        ? open
-        : {
-            data,
-            table: await openTable({
-              benchmark: point.benchmark,
-              data,
-              ...given({ anyTable, signal, onRead }),
-            }),
-          };
+    // One table at a time: a large one takes memory. A folder may hold those of several benchmarks.
+    if (table?.name !== benchmark) {
+      table = await openTable({ benchmark, data, ...given({ anyTable, signal, onRead }) });
+    }
     const hash = hashes.get(point.modelFolder) ?? (await hashModel(point.modelFolder));
     hashes.set(point.modelFolder, hash);
-    const run = runPoint(open.table, point, hash, options);
+    const run = runPoint(table, point, hash, options);
     let result: RunResult;
     let isNew = false;
     try {

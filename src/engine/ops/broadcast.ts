@@ -32,6 +32,8 @@ function emitReshape(e: Emitter, input: string, from: Shape, to: Shape): string 
   return e.node('Reshape', [input, e.shape(to)], { attributes: { allowzero: { int: 1 } } });
 }
 
+const RESHAPE = 'Reshape';
+
 /** The same elements in row-major order with another shape of equal size. */
 export function reshape(x: Value, shape: readonly DimLike[]): Value {
   const target = shape.map(toDim);
@@ -42,8 +44,11 @@ export function reshape(x: Value, shape: readonly DimLike[]): Value {
       got: `${showShape(x.shape)} to ${showShape(target)}`,
     });
   }
+  // A shape in between serves nobody; without it a matrix that is cut into heads stays one node away.
+  const [source] = x.operation.name === RESHAPE ? x.operation.inputs : [];
+  if (source) return reshape(source, target);
   return x.graph.add({
-    name: 'Reshape',
+    name: RESHAPE,
     inputs: [x],
     dtype: x.dtype,
     shape: target,

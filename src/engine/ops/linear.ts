@@ -3,7 +3,7 @@
 import { ShapeError } from '../../errors.ts';
 import { broadcastShapes, dimAt, mulDims, sameDim, sameShape, showShape } from '../dims.ts';
 import type { Value } from '../graph.ts';
-import { reshape, sum, sumTo } from './broadcast.ts';
+import { expand, reshape, sumTo } from './broadcast.ts';
 import { transposeLast } from './shape.ts';
 
 function mismatch(what: string, a: Value, b: Value): never {
@@ -71,9 +71,22 @@ export function gemm(a: Value, b: Value, options: GemmOptions = {}): Value {
       const gradB = transposeB
         ? gemm(g, a, { transposeA: true, transposeB: transposeA })
         : gemm(a, g, { transposeA: !transposeA });
-      return bias ? [gradA, gradB, sum(g, [0])] : [gradA, gradB];
+      return bias ? [gradA, gradB, columnSums(g)] : [gradA, gradB];
     },
   });
+}
+
+/**
+ * Sum over the rows: x [N, D] to [D]. A product with ones, which takes a sixth of the time that
+ * ReduceSum over the first axis does (docs/LOG.md).
+ */
+export function columnSums(x: Value): Value {
+  const [rows, columns] = x.shape;
+  if (x.rank !== 2 || rows === undefined || columns === undefined) {
+    throw new ShapeError({ what: 'columnSums needs a matrix', got: showShape(x.shape) });
+  }
+  const ones = expand(x.graph.scalar(1), [1, rows]);
+  return reshape(gemm(ones, x), [columns]);
 }
 
 /** y = x W^T + b as PyTorch stores it: x [..., in], weight [out, in], bias [out]. */

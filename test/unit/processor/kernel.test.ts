@@ -1,9 +1,12 @@
-// Tests that the kernel in use is the one whose text is read.
+// Tests that the kernels in use are those whose texts are read.
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
-import { compileKernel } from '../../../tools/kernel.ts';
+import { KERNELS, compileKernel, kernelFile } from '../../../tools/kernel.ts';
 
-it('kernel-wasm.ts is what kernel.wat compiles to', async () => {
-  const file = new URL('../../../src/processor/kernel-wasm.ts', import.meta.url);
-  expect(readFileSync(file, 'utf8')).toBe(await compileKernel());
-});
+it.each(KERNELS.map((source) => [source.folder, source] as const))(
+  'the module in src/%s is what its text compiles to',
+  async (_folder, source) => {
+    const file = kernelFile(source, source.module);
+    expect(readFileSync(file, 'utf8')).toBe(await compileKernel(source));
+  },
+);

@@ -69,6 +69,22 @@ describe('byte-level BPE', () => {
     },
   );
 
+  it('remembers words without mixing them up, more of them than it has room for', () => {
+    const texts = golden.cases.map((c) => c.text);
+    const before = texts.map((text) => subwords.encode(text));
+    // As long as a word can be that is remembered, and longer.
+    const [short, long] = ['a'.repeat(32), 'a'.repeat(33)];
+    expect(subwords.encode(long)).toEqual([...subwords.encode(short), ...subwords.encode('a')]);
+    for (let from = 0; from < 40_000; from += 1000) {
+      const words = Array.from({ length: 1000 }, (_, i) => {
+        return (from + i).toString(26).replace(/\d/g, (digit) => 'qrstuvwxyz'[Number(digit)] ?? '');
+      });
+      subwords.encode(words.join(' '));
+    }
+    expect(texts.map((text) => subwords.encode(text))).toEqual(before);
+    expect(texts.map((text) => subwords.encode(text))).toEqual(golden.cases.map((c) => c.ids));
+  });
+
   it('gives ordinary text the same ids however it is cut into pieces', () => {
     const text = golden.cases
       .map((c) => c.text)

@@ -23,7 +23,9 @@ const ROWS = ['a', 'b', 'c'].flatMap((series) =>
 const LINES = lines(ROWS, { x: 'step', y: 'size' });
 
 async function drawn(spec: TopLevelSpec, hidden: readonly string[] = []): Promise<string> {
-  const view = new View(parse(compileChart(dressChart(spec, 'page').spec)), { renderer: 'none' });
+  const view = new View(parse(await compileChart(dressChart(spec, 'page').spec)), {
+    renderer: 'none',
+  });
   if (hidden.length > 0) view.signal('hiddenSeries', hidden);
   const svg = await view.toSVG();
   view.finalize();

@@ -3,7 +3,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { countLiveSessions } from '../../../src/engine/session.ts';
 import { Rng } from '../../../src/rng.ts';
 import { AdamW } from '../../../src/train/optimizer.ts';
-import type { AdamWConfig } from '../../../src/train/optimizer.ts';
+import type { AdamWConfig, Moments, ParameterGroup } from '../../../src/train/optimizer.ts';
 import { SESSION } from '../../helpers/mini-gap.ts';
 import { randomRows } from '../../helpers/mini-model.ts';
 import { relativeError } from '../../helpers/relative-error.ts';
@@ -97,6 +97,37 @@ describe('AdamW', () => {
     }
     expect(adamw.steps).toBe(20);
     expect(groups.map(({ weights }) => weights.buffer)).toEqual(memory);
+  });
+
+  it('gives the same bits by its kernel and by its graphs, up to the norm', async () => {
+    const rng = new Rng(2);
+    const sizes = [8192 * 2 + 5, 3, 8192];
+    const make = (): ParameterGroup[] =>
+      sizes.map((n) => ({ weights: new Float32Array(n), gradients: new Float32Array(n) }));
+    const [fast, slow] = [make(), make()];
+    for (const i of sizes.keys()) {
+      const start = randomRows(rng, sizes[i] ?? 0);
+      for (const groups of [fast, slow]) groups[i]?.weights.set(start);
+    }
+    await using kernel = await AdamW.create(CONFIG, fast, { ...SESSION, implementation: 'kernel' });
+    await using graph = await AdamW.create(CONFIG, slow, { ...SESSION, implementation: 'graph' });
+    for (let step = 0; step < 10; step++) {
+      for (const i of sizes.keys()) {
+        const found = randomRows(rng, sizes[i] ?? 0, 10 ** (2 - step));
+        for (const groups of [fast, slow]) groups[i]?.gradients.set(found);
+      }
+      const norm = await kernel.gradientNorm();
+      expect((await graph.gradientNorm()) / norm).toBeCloseTo(1, 6);
+      await kernel.step([1e-2, 1e-3, 1], norm);
+      await graph.step([1e-2, 1e-3, 1], norm);
+      const bytes = (adamw: AdamW): Buffer[] =>
+        adamw.groups.flatMap(({ weights }, i) => {
+          const { first, second } = adamw.moments[i] as Moments;
+          return [weights, first, second].map((a) => Buffer.from(a.slice().buffer));
+        });
+      const [expected, found] = [bytes(graph), bytes(kernel)];
+      expect(found.map((b, i) => b.equals(expected[i] as Buffer))).toEqual(found.map(() => true));
+    }
   });
 
   it('takes a norm that is already known instead of measuring it', async () => {

@@ -111,6 +111,16 @@ describe('a table of the paper', () => {
     expect(table.rows.at(-1)?.cells[4]?.value).toBe(1);
     expect(() => fillTable('9', [], { denseCaption: 'nobody' })).toThrow(ConfigError);
   });
+  it('marks parts of a benchmark and tables that are not the published ones', () => {
+    const data = { file: 'mine.tsv', md5: '', isPublished: false };
+    const [row] = ours('10', [
+      resultOf('HRBench4K', HR, { status: 'partial' }),
+      resultOf('MMStar', { Overall: 1 }, { data }),
+    ]);
+    expect(row?.cells.map(({ marks }) => marks)).toEqual([
+      ...[[], ['partial'], ['other table'], [], []],
+    ]);
+  });
   it('marks lower bounds and incomplete results, also in what is made of them', () => {
     const [row] = ours('6', [
       resultOf('HRBench4K', HR, { status: 'incomplete' }),

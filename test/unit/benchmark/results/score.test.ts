@@ -276,6 +276,28 @@ describe('the folder of a run', () => {
     expect(code).toBe(0);
     expect(result.headlines.map(({ percent }) => percent)).toEqual([50, 0, 100]);
   });
+  it('may hold the runs of a sweep, which are scored one by one and keep their labels', async () => {
+    const data = await starTable();
+    const sweep = fresh();
+    for (const [name, response] of [
+      ['K4', 'A'],
+      ['K9', 'D'],
+    ] as const) {
+      await writeEvaluationRun(join(sweep, name), 'MMStar', data, [
+        ...['0', '1', '2', '3'].map((index) => itemRecord(index, response)),
+      ]);
+    }
+    const { code, result } = await scoreJson(['--run', sweep, '--data', data]);
+    expect(code).toBe(0);
+    expect(result).toMatchObject([{ source: { name: 'K4' } }, { source: { name: 'K9' } }]);
+    expect((await readScores(join(sweep, 'K9'))).map(({ score }) => score)).toEqual([0, 0, 0, 1]);
+    const labelled = ['--run', join(sweep, 'K4'), '--data', data];
+    await scoreJson([...labelled, '--label', 'mine']);
+    const again = await scoreJson([...labelled, '--unwrap', 'answer']);
+    expect(again.result).toMatchObject({ label: 'mine', unwrap: 'answer' });
+    const all = await scoreJson(['--run', sweep, '--data', data, '--out', fresh()]);
+    expect(all.code).toBe(2);
+  });
   it('is refused with another table, another benchmark, or strange items', async () => {
     const data = await starTable();
     const run = await writeEvaluationRun(fresh(), 'MMStar', data, [itemRecord('0', 'A')]);

@@ -73,7 +73,9 @@ const TINY = ['--max-new-tokens', '12', '--threads', '1'];
 describe('gapvl evaluate with a local model', () => {
   it('answers all six formats in one sweep of a real process, and skips them afterwards', async () => {
     const out = fresh();
-    const axes = [...paths].flatMap(([name, path]) => ['--benchmark', `${name}=${path}`]);
+    const folder = join(root, 'data', 'all');
+    for (const name of BENCHMARK_NAMES) await writeTable(folder, tables[name]);
+    const axes = BENCHMARK_NAMES.flatMap((name) => ['--benchmark', `${name}=${folder}`]);
     const line = ['evaluate', 'sweep', ...axes, '--model', `gap=${SHIPPED_GAP}`, '--any-table'];
     const argv = [...line, ...TINY, '--unwrap', 'answer', '--out', out, '--json'];
     const { code, out: printed, err } = await startGapvl(argv, {}).ended;
@@ -96,6 +98,7 @@ describe('gapvl evaluate with a local model', () => {
       expect(score?.headlines[0]).toEqual(headline);
       const items = await readRunItems(join(out, name));
       expect(items).toHaveLength(numRows);
+      expect((await readRunSettings(join(out, name)))?.benchmark).toBe(benchmark);
       expect(items.every(({ latencyS = 0 }) => latencyS > 0)).toBe(true);
     }
     expect(parseSweep(await readFile(join(out, 'sweep.json'), 'utf8'))).toEqual({

@@ -154,11 +154,14 @@ describe('a run with a local model', () => {
     const parts = { ...whole, out: fresh() };
     for await (const { done } of runBenchmark(parts)) if (done === 3) break;
     expect(await readRunItems(parts.out)).toHaveLength(3);
-    // What a kill in the middle of a line leaves.
+    // What a kill in the middle of a batch and a line leaves.
     const journal = join(parts.out, 'items.jsonl');
-    await writeFile(journal, `${await readFile(journal, 'utf8')}{"index":"8`);
+    const [header = '', first = '', second = '', third = ''] = (
+      await readFile(journal, 'utf8')
+    ).split('\n');
+    await writeFile(journal, [header, first, second, third.slice(0, 20)].join('\n'));
     const { events } = await finish(parts);
-    expect(events[0]).toMatchObject({ done: 3, total: 7 });
+    expect(events.map(({ done }) => done)).toEqual([2, 3, 4, 5, 6, 7]);
     expect(await readFile(journal)).toEqual(await readFile(join(whole.out, 'items.jsonl')));
     const again = await finish(parts);
     expect(again.events).toHaveLength(1);

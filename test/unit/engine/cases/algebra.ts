@@ -163,6 +163,34 @@ const crossEntropy: OpCaseMaker = (draw) => {
   };
 };
 
+const columnSums: OpCaseMaker = (draw) => {
+  const [rows, columns] = [draw.axis(), draw.axis()];
+  return {
+    operands: [draw.floats([rows, columns])],
+    build: linearOps.columnSums,
+    twin: (x) => tabulate([columns.size], ([c = 0]) => total(rows.size, (r) => at(x, [r, c]))),
+  };
+};
+
+const mixBySoftmax: OpCaseMaker = (draw) => {
+  const lead = draw.axes(0, 2);
+  const [rows, keys, width] = [draw.axis(), draw.axis(), draw.axis()];
+  return {
+    operands: [draw.floats([...lead, rows, keys], -3, 3), draw.floats([...lead, keys, width])],
+    build: (scores, values) => nn.mixBySoftmax(scores, nn.softmax(scores), values),
+    twin: (scores, values) => {
+      const weights = softmaxTwin(scores);
+      return tabulate([...sizesOf(lead), rows.size, width.size], (index) => {
+        const [outer, row, column] = [index.slice(0, -2), index.at(-2) ?? 0, index.at(-1) ?? 0];
+        return total(
+          keys.size,
+          (i) => at(weights, [...outer, row, i]) * at(values, [...outer, i, column]),
+        );
+      });
+    },
+  };
+};
+
 /** Operations gradients flow through. */
 export const ALGEBRA: Readonly<Record<string, OpCaseMaker>> = {
   matmul,
@@ -180,6 +208,8 @@ export const ALGEBRA: Readonly<Record<string, OpCaseMaker>> = {
     build: nn.logSoftmax,
     twin: (x) => zipWith(Math.log, softmaxTwin(x)),
   }),
+  columnSums,
+  mixBySoftmax,
   rmsNorm,
   crossEntropy,
 };

@@ -116,6 +116,14 @@ export const ELEMENTWISE: Readonly<Record<string, OpCaseMaker>> = {
   cos: unary(ops.cos, Math.cos, wide),
   sigmoid: unary(ops.sigmoid, logistic, wide),
   silu: unary(ops.silu, (x) => x * logistic(x), wide),
+  siluGate: (draw) => {
+    const axes = draw.axes(0, 3);
+    return {
+      operands: [wide(draw, axes), draw.floats(axes)],
+      build: ops.siluGate,
+      twin: (x, y) => zipWith((a, b) => a * logistic(a) * b, x, y),
+    };
+  },
   scale: unary(
     (x) => ops.scale(x, -1.75),
     (x) => -1.75 * x,
