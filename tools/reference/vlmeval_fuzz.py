@@ -49,6 +49,9 @@ def plan(options: argparse.Namespace) -> Checks:
         table = lambda rng: tables.table(rng, benchmark, path, concepts)  # noqa: E731, B023
         yield from several(f"{way} items", options.items, item)
         yield from several(f"{way} tables", options.tables, table)
+        if path != "judge" or benchmark == "MathVista_MINI":
+            one = lambda rng: tables.file(rng, benchmark, path, concepts)  # noqa: E731, B023
+            yield from several(f"{benchmark} files", options.files, one)
     for benchmark in dict(cases.PATHS):
         prompt = lambda rng: cases.prompt(rng, benchmark)  # noqa: E731, B023
         yield from several(f"{benchmark} prompts", options.prompts, prompt)
@@ -91,7 +94,7 @@ def same(case: Case, theirs: Answer, ours: Answer) -> bool:
         return theirs["text"] == ours["text"]
     if kind == "thinking":
         return theirs["answer"] == ours["answer"] and theirs["thinking"] == (ours["thinking"] or "")
-    if kind == "table":
+    if kind in {"table", "file"}:
         # The order of groups is that of a set in the original, another one in every run.
         if theirs.get("partial"):
             return set(sorted_figures(theirs)) < set(sorted_figures(ours))
@@ -125,6 +128,9 @@ def shown(case: Case, theirs: Answer, ours: Answer) -> str:
 
 def check(name: str, made: list[Case], scratch: Path) -> Iterator[bool]:
     """Compares one kind of case at both eras."""
+    for at, case in enumerate(made):
+        if case["kind"] == "file":
+            case["name"] = f"model_{at}.{case['suffix']}"
     file = scratch / "cases.jsonl"
     file.write_text("".join(json.dumps(case) + "\n" for case in made), encoding="utf-8")
     for era in ERAS:
@@ -149,6 +155,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=20_000, help="predictions a benchmark and path")
     parser.add_argument("--tables", type=int, default=200, help="tables a benchmark and path")
     parser.add_argument("--prompts", type=int, default=2_000, help="prompts a benchmark")
+    parser.add_argument("--files", type=int, default=100, help="files of predictions a benchmark")
     parser.add_argument("--only", default="", help="checks whose name has this text")
     parser.add_argument("--keep", type=Path, help="leave cases and answers here")
     options = parser.parse_args()

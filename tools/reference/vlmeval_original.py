@@ -13,6 +13,7 @@ import json
 import math
 import os
 import re
+import shutil
 import sys
 import tempfile
 import types
@@ -117,8 +118,8 @@ class Random:
 class Original:
     """The modules of one checkout."""
 
-    def __init__(self, source: Path, scratch: Path) -> None:
-        self.source, self.scratch = source, scratch
+    def __init__(self, source: Path, scratch: Path, files: Path) -> None:
+        self.source, self.scratch, self.files = source, scratch, files
         os.environ["LMUData"] = str(scratch)
         sys.meta_path.append(AbsentPackages())
         for name in ["vlmeval", "vlmeval.dataset", "vlmeval.vlm", "vlmeval.vlm.qwen2_vl"]:
@@ -305,9 +306,13 @@ class Original:
         self.judge.asked, self.judge.replies = [], []
         by_row = {str(at): list(said) for at, said in enumerate(replies or [])}
         self.judge.by_row = None if replies is None else by_row
-        # One thread: with more, what a duplicate index gets depends on which call ends first.
         model = JUDGE if case["path"] == JUDGE else "exact_matching"
+        return self.evaluated(dataset, file, model)
+
+    def evaluated(self, dataset: Any, file: str, model: str) -> Answer:
+        name = dataset.dataset_name
         try:
+            # One thread: with more, what a duplicate index gets depends on which call ends first.
             made = dataset.evaluate(file, model=model, nproc=1)
         except ZeroDivisionError:
             # No composite of WeMath is solved, so that the classes fail; the means do not.
@@ -315,6 +320,28 @@ class Original:
             means = self.wemath.wemath_accuracy(judged if model == JUDGE else file)
             return {"figures": figures_of(name, pd.DataFrame(means)), "partial": True}
         return {"figures": figures_of(name, made)}
+
+    def file(self, case: Case) -> Answer:
+        """Writes a file of predictions as a run does, evaluates it, and leaves it there."""
+        name = case["benchmark"]
+        table = self.fresh("table.tsv")
+        Path(table).write_text(case["tsv"], encoding="utf-8", newline="")
+        data = self.smp.load(table).drop(columns=["prediction"])
+        dataset = self.dataset(name, data.copy())
+        data["prediction"] = case["predictions"]
+        self.files.mkdir(exist_ok=True)
+        left = str(self.files / case["name"])
+        self.smp.dump(data, left)
+        self.judge.asked, self.judge.by_row = [], None
+        self.judge.replies = [None] * (len(data) * 5)
+        model = JUDGE if name == "MathVista_MINI" else "exact_matching"
+        os.environ["PRED_FORMAT"] = case["suffix"]
+        try:
+            file = self.fresh(f"predictions.{case['suffix']}")
+            shutil.copy(left, file)
+            return self.evaluated(dataset, file, model)
+        finally:
+            os.environ["PRED_FORMAT"] = "tsv"
 
     # Prompts and thinking
 
@@ -407,7 +434,7 @@ def main() -> None:
         # What the original prints is not ours to show.
         told, sys.stdout = sys.stdout, open(os.devnull, "w")
         sys.stderr = sys.stderr if os.environ.get("TOLD") else sys.stdout
-        answers = answer_all(Original(source, Path(scratch)), cases)
+        answers = answer_all(Original(source, Path(scratch), cases_file.parent / source.name), cases)
         sys.stdout = told
     with answers_file.open("w", encoding="utf-8") as out:
         out.writelines(json.dumps(answer) + "\n" for answer in answers)

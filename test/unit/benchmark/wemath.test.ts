@@ -207,6 +207,48 @@ describe('knowledge concepts', () => {
   });
 });
 
+describe('the mean of an area halfway between two texts', () => {
+  /** Rows right of 20 for each concept of the area: 0.50625 but for the last bit of the sum. */
+  const HITS = {
+    'Expanded View of Cylinders': 20,
+    'Expanded View of Rectangular Cuboids': 12,
+    'Expanded View of Cubes': 6,
+    'Properties of Cylinders': 3,
+    'Properties of Cones': 15,
+    'Properties and Understanding of Rectangular Cuboids': 0,
+    'Properties and Understanding of Cubes': 12,
+    'Observing Objects': 13,
+  };
+  const steps = Object.entries(HITS).flatMap(([concept, hits]) =>
+    Array.from({ length: 20 }, (_, i) => ({
+      concept,
+      hit: i < hits ? (1 as const) : (0 as const),
+    })),
+  );
+  const rows = steps.map(({ concept, hit }, i) =>
+    withHit(
+      makeRow({
+        index: BigInt(i),
+        ID: Math.floor(i / 2),
+        key: `2steps_${(i % 2) + 1}`,
+        answer: 'A',
+        'knowledge concept': concept,
+      }),
+      hit,
+    ),
+  );
+  const mean = (scored: readonly ScoredRow[]): unknown =>
+    figuresOf('WeMath', scored).get('Understanding of Solid Figures');
+
+  it('falls as the compensated sum of pandas does', () => {
+    expect(mean(rows)).toBe('50.62%');
+  });
+
+  it('falls as the plain sum does where a step is missing anywhere', () => {
+    expect(mean([...rows, ...groupRows('F---', 1)])).toBe('50.63%');
+  });
+});
+
 describe('columns', () => {
   it('are lower-cased, ID apart', () => {
     const { prepareRow } = BENCHMARKS.WeMath;
