@@ -2,6 +2,7 @@
 import { mkdtemp, readFile, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { systemCode } from '../../src/engine/atomic-file.ts';
 import type { Patience } from '../../src/store/hub-client.ts';
 import { fetchModel } from '../../src/store/hub.ts';
 import type { FetchOptions, FetchedModel } from '../../src/store/hub.ts';
@@ -60,13 +61,23 @@ export async function listTree(folder: string): Promise<string[]> {
   return kinds.flat().sort();
 }
 
-/** Half files among the blobs, with their sizes. */
+/** Half files among the blobs, with their sizes; one that got its whole name meanwhile is none. */
 export async function halfFiles(model: string): Promise<{ name: string; size: number }[]> {
   const names = await readdir(join(model, 'blobs')).catch(() => []);
   const half = names.filter((name) => name.endsWith('.incomplete')).sort();
-  return Promise.all(
-    half.map(async (name) => ({ name, size: (await stat(join(model, 'blobs', name))).size })),
+  const found = await Promise.all(
+    half.map(async (name) => {
+      const size = await stat(join(model, 'blobs', name)).then(
+        (file) => file.size,
+        (error: unknown) => {
+          if (systemCode(error) === 'ENOENT') return undefined;
+          throw error;
+        },
+      );
+      return size === undefined ? [] : [{ name, size }];
+    }),
   );
+  return found.flat();
 }
 
 /** Whether a snapshot's file holds this content; a comparison byte by byte in a test takes seconds. */
