@@ -13,7 +13,7 @@ import { Weights } from '../../src/model/weights.ts';
 import type { GridThw } from '../../src/processor/grid.ts';
 import { batchRows } from '../../src/processor/sequence.ts';
 import { readCheckpoint } from '../../src/store/checkpoint.ts';
-import { encodeObjective } from '../../src/train/objective.ts';
+import { attentionBlocksFor, encodeObjective } from '../../src/train/objective.ts';
 import { textFeeds } from '../../src/train/text-batch.ts';
 import { Trainer } from '../../src/train/trainer.ts';
 import type { BatchFeeds } from '../../src/train/trainer.ts';
@@ -107,7 +107,9 @@ async function measure(folder: string, batchPath: string, work: Work): Promise<M
   const start = performance.now();
   const { config, weights, feeds } = await prepare(folder, batchPath, threads);
   const { specs } = weights;
-  const shared = { pictures: { kind: 'rows' as const }, parameters: specs, trained: specs };
+  const attentionBlocks = attentionBlocksFor(feeds.feeds['input_ids']?.dims[1] ?? 0);
+  const pictures = { kind: 'rows' as const };
+  const shared = { pictures, parameters: specs, trained: specs, attentionBlocks };
   await using trainer = await Trainer.create(weights, {
     threads,
     ...(profile === undefined ? {} : { profile }),

@@ -49,6 +49,12 @@ export function readSymbols(
       const [symbol, factor] = soleSymbol(dim) ?? [];
       const size = dims[axis];
       if (symbol === undefined || factor === undefined || size === undefined) return;
+      if (size % factor !== 0) {
+        throw new ShapeError({
+          what: `input ${name} has a size on axis ${axis} that is no multiple of ${factor}`,
+          got: showDims(dims),
+        });
+      }
       if (!sizes.has(symbol)) sizes.set(symbol, size / factor);
     });
   }

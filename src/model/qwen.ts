@@ -2,6 +2,7 @@
 // Axes: B rows, T tokens, D hidden, V vocabulary, M merged picture tokens.
 
 import { dimAt, mulDims, subDims } from '../engine/dims.ts';
+import type { DimLike } from '../engine/dims.ts';
 import { Graph } from '../engine/graph.ts';
 import type { Value } from '../engine/graph.ts';
 import { reshape, sum } from '../engine/ops/broadcast.ts';
@@ -10,6 +11,7 @@ import { moveRows } from '../engine/ops/indexing.ts';
 import { crossEntropy } from '../engine/ops/nn.ts';
 import { slice } from '../engine/ops/shape.ts';
 import { IGNORED_LABEL } from '../processor/sequence.ts';
+import { blockAttention } from './block-attention.ts';
 import type { ModelConfig } from './config.ts';
 import {
   causalBias,
@@ -33,12 +35,15 @@ export interface TokenInputs {
   readonly positions_3BT: Value;
 }
 
-/** Declares token ids, mask and positions. */
-export function declareTokenInputs(graph: Graph): TokenInputs {
+/**
+ * Declares token ids, mask and positions.
+ * @param length - T; every other input of a graph that has it needs the same one.
+ */
+export function declareTokenInputs(graph: Graph, length: DimLike = 'T'): TokenInputs {
   return {
-    ids_BT: graph.input('input_ids', 'i64', ['B', 'T']),
-    mask_BT: graph.input('attention_mask', 'i64', ['B', 'T']),
-    positions_3BT: graph.input('position_ids', 'i64', [3, 'B', 'T']),
+    ids_BT: graph.input('input_ids', 'i64', ['B', length]),
+    mask_BT: graph.input('attention_mask', 'i64', ['B', length]),
+    positions_3BT: graph.input('position_ids', 'i64', [3, 'B', length]),
   };
 }
 
@@ -50,10 +55,15 @@ export interface PlacedRows {
 }
 
 /** Declares the placement tables of rows that are computed in the graph or fed. */
-export function declarePlacement(graph: Graph, name: string, rows_ND: Value): PlacedRows {
+export function declarePlacement(
+  graph: Graph,
+  name: string,
+  rows_ND: Value,
+  length: DimLike = 'T',
+): PlacedRows {
   return {
     rows_ND,
-    to_BT: graph.input(`${name}_to`, 'i64', ['B', 'T']),
+    to_BT: graph.input(`${name}_to`, 'i64', ['B', length]),
     back_N: graph.input(`${name}_back`, 'i64', [dimAt(rows_ND.shape, 0)]),
   };
 }
@@ -82,16 +92,17 @@ export function inputEmbeddings(
 }
 
 /** Declares which keys are hidden from which queries. */
-export function declareHiddenKeys(graph: Graph): HiddenKeys {
+export function declareHiddenKeys(graph: Graph, length: DimLike = 'T'): HiddenKeys {
   return {
-    hidden_BT: graph.input('hidden', 'bool', ['B', 'T']),
-    denied_BT: graph.input('denied', 'bool', ['B', 'T']),
+    hidden_BT: graph.input('hidden', 'bool', ['B', length]),
+    denied_BT: graph.input('denied', 'bool', ['B', length]),
   };
 }
 
 /**
  * Every layer's state, the final one before the norm.
  * @param keys - hidden from some queries; by default every token sees all before it.
+ * @param numBlocks - blocks of queries that attention is computed in; T must be a multiple.
  */
 export function decode(
   config: ModelConfig,
@@ -99,9 +110,14 @@ export function decode(
   x_BTD: Value,
   tokens: TokenInputs,
   keys?: HiddenKeys,
+  numBlocks = 1,
 ): Value[] {
   const rotary = textRotary(config.text, tokens.positions_3BT);
-  const attend = plainAttention(config.text, causalBias(tokens.mask_BT, keys));
+  const bias = causalBias(tokens.mask_BT, keys);
+  const attend =
+    numBlocks === 1
+      ? plainAttention(config.text, bias)
+      : blockAttention(config.text, bias, numBlocks);
   return decoderLayers(config.text, parameters, x_BTD, rotary, attend);
 }
 

@@ -24,7 +24,7 @@ import { stepBatches } from './gap-batch.ts';
 import type { TrainingRow } from './gap-batch.ts';
 import { runTraining } from './loop.ts';
 import type { StepRecord } from './loop.ts';
-import { encodeObjective } from './objective.ts';
+import { attentionBlocksFor, encodeObjective } from './objective.ts';
 import { Trainer } from './trainer.ts';
 
 /** Steps between saved states; ours: at the embedded size at most a minute is lost. */
@@ -193,7 +193,10 @@ export async function* trainVariant(
   const { latentPad: padId } = bundle.sequence;
   const latents = { head: spec, loss: variant.loss, padId, ...afterSpan };
   const parameters = [...backbone, ...head];
-  const shared = { pictures: { kind: 'rows' as const }, parameters, trained: parameters };
+  const longest = rows.reduce((most, { row }) => Math.max(most, row.inputIds.length), 0);
+  const attentionBlocks = attentionBlocksFor(longest);
+  const pictures = { kind: 'rows' as const };
+  const shared = { pictures, parameters, trained: parameters, attentionBlocks };
   const trainedHead = makeHead(spec, weights, variant.head === 'pca' ? basis : undefined);
   await using trainer = await Trainer.create(weights, {
     ...options,

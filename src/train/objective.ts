@@ -1,6 +1,7 @@
 // Owns the training graph: losses and gradients of one batch, for pretraining and every GAP variant.
 // Axes: B rows, T tokens, D hidden, M picture tokens, N labelled positions, L latents.
-import { mulDims } from '../engine/dims.ts';
+import { dimAt, mulDims, toDim } from '../engine/dims.ts';
+import type { DimLike } from '../engine/dims.ts';
 import { encodeGraph } from '../engine/encode.ts';
 import type { EncodedGraph } from '../engine/encode.ts';
 import { gradients } from '../engine/gradient.ts';
@@ -45,8 +46,21 @@ export interface ObjectiveOptions {
   readonly trained: readonly ParameterSpec[];
   /** All parameters the graph may read. */
   readonly parameters: readonly ParameterSpec[];
+  /**
+   * Blocks of queries that attention is computed in; the length of rows must be a multiple of it.
+   * Default 1. More save work and memory, see `blockAttention`.
+   */
+  readonly attentionBlocks?: number;
   /** False: losses and predicted latents only, no gradients. Default true. */
   readonly withGradients?: boolean;
+}
+
+/** Tokens of a row from which on attention in blocks is faster, and how many then; ours, measured. */
+const BLOCKS = { from: 512, count: 4 } as const;
+
+/** `attentionBlocks` for rows of at most so many tokens, padded to a multiple of 4. */
+export function attentionBlocksFor(longest: number): number {
+  return longest >= BLOCKS.from ? BLOCKS.count : 1;
 }
 
 /** Rows [N, D] picked from states [B, T, D]; each position is picked at most once. */
@@ -63,7 +77,9 @@ function pickStates(graph: Graph, name: string, count: string, states_BTD: Value
 export function encodeObjective(config: ModelConfig, options: ObjectiveOptions): EncodedGraph {
   const graph = new Graph();
   const parameters: Parameters = declareParameters(graph, options.parameters);
-  const tokens = declareTokenInputs(graph);
+  const numBlocks = options.attentionBlocks ?? 1;
+  const length = numBlocks === 1 ? 'T' : mulDims(numBlocks, toDim('C'));
+  const tokens = declareTokenInputs(graph, length);
   const width = config.text.hiddenSize;
   const rows_MD =
     options.pictures.kind === 'tower'
@@ -77,13 +93,15 @@ export function encodeObjective(config: ModelConfig, options: ObjectiveOptions):
     config,
     parameters,
     tokens.ids_BT,
-    declarePlacement(graph, 'pictures', rows_MD),
+    declarePlacement(graph, 'pictures', rows_MD, length),
   );
   const inputs_BTD = options.latents
-    ? withLatents(graph, text, tokens.ids_BT, options.latents.padId, width)
+    ? withLatents(graph, text, tokens.ids_BT, options.latents.padId, length)
     : text;
-  const hiddenKeys = options.latents?.afterSpan ? declareHiddenKeys(graph) : undefined;
-  const raw_BTD = decode(config, parameters, inputs_BTD, tokens, hiddenKeys).at(-1) as Value;
+  const hiddenKeys = options.latents?.afterSpan ? declareHiddenKeys(graph, length) : undefined;
+  const raw_BTD = decode(config, parameters, inputs_BTD, tokens, hiddenKeys, numBlocks).at(
+    -1,
+  ) as Value;
 
   const labelled_ND = finalNorm(config.text, parameters, pickStates(graph, 'labels', 'N', raw_BTD));
   const logits_NV = languageHead(config.text, parameters, labelled_ND);
@@ -134,13 +152,10 @@ function withLatents(
   text_BTD: Value,
   ids_BT: Value,
   padId: number,
-  width: number,
+  length: DimLike,
 ): Value {
-  const placed = declarePlacement(
-    graph,
-    'latents',
-    graph.input('latent_rows', 'float', ['L', width]),
-  );
+  const rows_LD = graph.input('latent_rows', 'float', ['L', dimAt(text_BTD.shape, -1)]);
+  const placed = declarePlacement(graph, 'latents', rows_LD, length);
   const isLatent_BT = equal(ids_BT, int64(graph, padId));
   return injectLatents(
     text_BTD,

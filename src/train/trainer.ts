@@ -88,7 +88,7 @@ export class Trainer implements AsyncDisposable {
     if (known) return known;
     const encode = this.options.objectives.get(objective);
     if (!encode) throw new RuntimeError({ what: `no objective is called ${objective}` });
-    const session = await Session.create(encode(), this.options);
+    const session = await Session.create(encode(), { memoryPattern: false, ...this.options });
     for (const name of session.inputNames) {
       const value = this.weights.byName.get(name) ?? this.options.fixed?.get(name);
       if (value) session.bindInput(name, value);

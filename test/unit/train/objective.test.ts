@@ -108,6 +108,35 @@ describe('the language loss of the objective', () => {
   );
 });
 
+describe('attention in blocks', () => {
+  it.each([undefined, 'picture-hidden'] as const)(
+    'has the losses and gradients of whole attention; hidden after the span: %s',
+    async (afterSpan) => {
+      const plain = await latentRun('pca', 'mse', 0.7, true, afterSpan);
+      const whole = await run(plain.model, plain.encoded, plain.feeds);
+      const length = plain.feeds['input_ids']?.dims[1] ?? 0;
+      const divisors = Array.from({ length }, (_, i) => i + 1).filter((n) => length % n === 0);
+      expect(divisors.length).toBeGreaterThan(2);
+      for (const attentionBlocks of divisors.slice(1, 4)) {
+        const { encoded } = await latentRun('pca', 'mse', 0.7, true, afterSpan, attentionBlocks);
+        const found = await run(plain.model, encoded, plain.feeds);
+        expect(Object.keys(found)).toEqual(Object.keys(whole));
+        for (const [name, value] of Object.entries(whole)) {
+          const error = relativeError(numbers(found[name]), numbers(value));
+          expect(error, `${attentionBlocks} blocks, ${name}`).toBeLessThan(1e-5);
+        }
+      }
+    },
+  );
+
+  it('refuses rows that it cannot cut', async () => {
+    const { model, feeds } = await latentRun('pca', 'mse', 1, false);
+    const length = feeds['input_ids']?.dims[1] ?? 0;
+    const { encoded } = await latentRun('pca', 'mse', 1, false, undefined, length + 1);
+    await expect(run(model, encoded, feeds)).rejects.toThrow(/no multiple of/);
+  });
+});
+
 interface LatentRun {
   readonly model: GapModel<Weights>;
   readonly feeds: Record<string, Tensor>;
@@ -121,6 +150,7 @@ async function latentRun(
   latentWeight: number,
   withGradients: boolean,
   afterSpan?: AfterSpan,
+  attentionBlocks = 1,
 ): Promise<LatentRun> {
   const model = await miniGapModel({ head });
   const { config } = model.bundle.checkpoint;
@@ -132,7 +162,8 @@ async function latentRun(
   const parameters = [...decoderSpecs(config.text), ...headSpecs(model.head.spec)];
   const { latentPad: padId } = model.bundle.sequence;
   const latents = { head: model.head.spec, loss, padId, ...(afterSpan ? { afterSpan } : {}) };
-  const options = { pictures: { kind: 'rows' as const }, parameters, trained: parameters };
+  const pictures = { kind: 'rows' as const };
+  const options = { pictures, parameters, trained: parameters, attentionBlocks };
   const encoded = encodeObjective(config, { ...options, latents, withGradients });
   return { model, feeds, targets_LD, encoded };
 }
