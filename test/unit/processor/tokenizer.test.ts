@@ -51,6 +51,32 @@ describe('words outside of the vocabulary', () => {
     expect(() => tiny.encodePieces([{ text: 'zebra', trusted: false }])).toThrow(DataError);
   });
 
+  it('are still refused after a caller who counts them has read the same word', () => {
+    const model = golden.tokenizer['model'] as {
+      readonly vocab: Readonly<Record<string, number>>;
+      readonly merges: readonly (string | readonly string[])[];
+    };
+    // Byte-level BPE whose vocabulary has lost a letter, and knows a token for what it lacks.
+    const holed = createTokenizer(
+      {
+        ...golden.tokenizer,
+        model: {
+          ...model,
+          unk_token: '!',
+          vocab: Object.fromEntries(
+            Object.entries(model.vocab).filter(([token]) => !token.includes('z')),
+          ),
+          merges: model.merges.filter((pair) => !pair.toString().includes('z')),
+        },
+      },
+      {},
+    );
+    const pieces = [{ text: 'zoo', trusted: false }];
+    expect(read(holed, 'zoo')).toEqual(['!oo', 1]);
+    expect(read(holed, 'zoo')).toEqual(['!oo', 1]);
+    expect(() => holed.encodePieces(pieces)).toThrow(DataError);
+  });
+
   it('do not exist for byte-level BPE', () => {
     expect(read(subwords, 'zebra \u{1F993} <|image_pad|>')).toEqual([
       'zebra \u{1F993} <|image_pad|>',
