@@ -11,7 +11,7 @@ page() {
 Made by `tools/speed-tables.sh` from `bench/results`. `npm run bench` measures all of it in one go: every side
 in processes of its own, order reversed every round, warm-up, medians, raw values kept; peers are pinned in
 `tools/reference/requirements.txt`, `bench/peers/requirements.txt` and `bench/peers/package.json`.
-`npm run bench -- check` holds a few ratios against the kept ones and runs in `.ci/run`.
+`npm run bench -- check` holds a few ratios against kept ones (`--keep` keeps them).
 
 ## All goals
 

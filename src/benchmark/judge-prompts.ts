@@ -1,5 +1,6 @@
 // Owns what the judge is asked, byte for byte as VLMEvalKit asks it: the wording is part of the protocol, since
 // a judge's verdicts depend on it. The files of the single benchmarks call it.
+import type { JudgeQuestion } from './types.ts';
 import type { Option } from './matcher.ts';
 
 /** Any of the common Chinese characters, U+4E00 to U+9FFF. */
@@ -141,4 +142,12 @@ const MATHVISTA_HEAD =
 /** The value in a model's response; spelling and the missing line break are the reference's. */
 export function mathvistaPrompt(question: string, prediction: string): string {
   return `${MATHVISTA_HEAD}${question}\nModel respone: ${prediction}Extracted answer:`;
+}
+
+/** Calls of the judge about one row where each is half a degree warmer (MathVista, POPE). */
+export const WARMING_CALLS = 5;
+
+/** The next of these calls: temperature 0 for the first, 2 for the last. */
+export function warmerQuestion(prompt: string, numReplies: number): JudgeQuestion {
+  return { state: 'ask', prompt, temperature: 0.5 * numReplies, attempt: numReplies };
 }

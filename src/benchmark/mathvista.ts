@@ -13,7 +13,7 @@ import {
   scored,
   toPercent,
 } from './figures.ts';
-import { mathvistaPrompt } from './judge-prompts.ts';
+import { WARMING_CALLS, mathvistaPrompt, warmerQuestion } from './judge-prompts.ts';
 import { ChoiceMatcher, FAILED_CALL, letterOptions } from './matcher.ts';
 import type { Option } from './matcher.ts';
 import { isMissing } from './missing.ts';
@@ -34,9 +34,6 @@ import type {
   ScoredRow,
 } from './types.ts';
 
-/** Calls of the judge about one row, each half a degree warmer. */
-const MAX_CALLS = 5;
-const TEMPERATURE_STEP = 0.5;
 const MAX_TOKENS = 128;
 
 const OVERALL = 'Overall';
@@ -121,20 +118,15 @@ function scoreItem(row: Row, prediction: Cell, options: ScoreOptions): ItemScore
   const early = prefetch(row, prediction, era);
   if (early !== undefined) return scored(early, isRight(row, early, era), 'prefetch', prediction);
   // ours: without a judge the extraction is empty, as it is after a judge whose calls all failed.
-  const replies = options.replies?.slice(0, MAX_CALLS);
+  const replies = options.replies?.slice(0, WARMING_CALLS);
   const reply = replies?.find((one) => one !== null && !one.includes(`${FAILED_CALL}.`)) ?? null;
   if (reply !== null) return scored(reply, isRight(row, reply, era), 'judge', prediction);
-  if (replies === undefined || replies.length >= MAX_CALLS) {
+  if (replies === undefined || replies.length >= WARMING_CALLS) {
     const settled = replies === undefined ? 'none' : 'judge';
     return scored(null, isRight(row, '', era), settled, prediction);
   }
-  return {
-    state: 'ask',
-    prompt: mathvistaPrompt(requireText(row, 'question'), predictionText(prediction)),
-    temperature: TEMPERATURE_STEP * replies.length,
-    maxTokens: MAX_TOKENS,
-    attempt: replies.length,
-  };
+  const prompt = mathvistaPrompt(requireText(row, 'question'), predictionText(prediction));
+  return { ...warmerQuestion(prompt, replies.length), maxTokens: MAX_TOKENS };
 }
 
 /**

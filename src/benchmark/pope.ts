@@ -11,7 +11,7 @@ import {
   scored,
   toPercent,
 } from './figures.ts';
-import { yesNoPrompt } from './judge-prompts.ts';
+import { WARMING_CALLS, yesNoPrompt, warmerQuestion } from './judge-prompts.ts';
 import { yesNoQuestion } from './prompts.ts';
 import { str } from './python/numbers.ts';
 import { isBlank, lower } from './python/text.ts';
@@ -27,10 +27,6 @@ import type {
   ScoreOptions,
   ScoredRow,
 } from './types.ts';
-
-/** Calls of the judge about one row, each half a degree warmer. */
-const MAX_CALLS = 5;
-const TEMPERATURE_STEP = 0.5;
 
 const YES = 'Yes';
 const NO = 'No';
@@ -110,19 +106,14 @@ function scoreItem(row: Row, prediction: Cell, options: ScoreOptions): ItemScore
   const text = predictionText(prediction);
   const result = extract(text);
   if (result !== UNKNOWN) return scored(result, isRight(result), 'parsed', prediction);
-  const replies = options.replies?.slice(0, MAX_CALLS);
+  const replies = options.replies?.slice(0, WARMING_CALLS);
   for (const reply of replies ?? []) {
     const said = reply === null ? UNKNOWN : extract(reply);
     if (said !== UNKNOWN) return scored(said, isRight(said), 'judge', prediction);
   }
-  if (replies === undefined || replies.length >= MAX_CALLS)
+  if (replies === undefined || replies.length >= WARMING_CALLS)
     return scored(UNKNOWN, isRight(UNKNOWN), 'none', prediction);
-  return {
-    state: 'ask',
-    prompt: yesNoPrompt(requireText(row, 'question'), text),
-    temperature: TEMPERATURE_STEP * replies.length,
-    attempt: replies.length,
-  };
+  return warmerQuestion(yesNoPrompt(requireText(row, 'question'), text), replies.length);
 }
 
 /** Counts of one split; everything but `Yes` is negative. */
