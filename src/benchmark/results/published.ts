@@ -219,9 +219,3 @@ export const PUBLISHED_TABLES: Readonly<Record<TableNumber, PublishedTable>> = {
   '9': TABLE_9,
   '10': TABLE_10,
 };
-
-/** P50 and P90 of the Avg-2 latency in seconds that appendix G gives in its text. */
-export const PUBLISHED_LATENCY_QUANTILES = [
-  { label: 'Dense Cap', numLatents: 0, p50S: 10.63, p90S: 30.27 },
-  { label: 'GAP (LH+PCA+DA)', numLatents: 36, p50S: 16.1, p90S: 106.71 },
-] as const;

@@ -1,11 +1,9 @@
 // Owns the checks of the paper's figures as data.
 import { describe, expect, it } from 'vitest';
-import {
-  KNOWN_ODDITIES,
-  findOddities,
-} from '../../../../src/benchmark/results/published-checks.ts';
+import { findOddities } from '../../../../src/benchmark/results/published-checks.ts';
 import { PUBLISHED_TABLES, TABLE_NUMBERS } from '../../../../src/benchmark/results/published.ts';
 import type { TableNumber } from '../../../../src/benchmark/results/published.ts';
+import { KNOWN_ODDITIES } from '../../../helpers/known-oddities.ts';
 
 function valueOf(table: TableNumber, row: number, heading: string): number {
   const { columns, rows } = PUBLISHED_TABLES[table];
